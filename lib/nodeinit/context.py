@@ -1,0 +1,223 @@
+"""The frozen context that flows through a machine: hooks take one and answer with a new one.
+
+Who may change which field, and until when, stands beside each field as metadata and is enforced for
+every hook's answer.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import attrs
+
+from nodeinit.errors import FrozenContextError, nearest
+from nodeinit.frozen import EMPTY, FrozenMap, freeze_map
+
+if TYPE_CHECKING:
+    from nodeinit.config import LLMConfig
+    from nodeinit.download.manifest import Manifest
+    from nodeinit.placement.request import PlacementRequest
+    from nodeinit.placement.topology import ClusterSnapshot, Placement, PlacementPlan
+
+
+class NodeModelDownloadable(enum.StrEnum):
+    """Which of the model's files a host needs. The names are those of Ray Serve LLM."""
+
+    MODEL_AND_TOKENIZER = "MODEL_AND_TOKENIZER"
+    TOKENIZER_ONLY = "TOKENIZER_ONLY"
+    EXCLUDE_SAFETENSORS = "EXCLUDE_SAFETENSORS"
+    NONE = "NONE"
+
+    @classmethod
+    def coerce(cls, value: NodeModelDownloadable | str) -> NodeModelDownloadable:
+        """The member for a member or its name, in any case; `ValueError` with the nearest name."""
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} is not a download mode; use one of {', '.join(cls)}")
+        try:
+            return cls(value.upper())
+        except ValueError:
+            hint = nearest(value.upper(), list(cls))
+            meant = f"; did you mean {str(hint)!r}?" if hint else f"; use one of {', '.join(cls)}"
+            raise ValueError(f"{value!r} is not a download mode{meant}") from None
+
+
+@attrs.frozen
+class ModelFiles:
+    """The model of a node: what must be on the hosts, and the path where it is or will be.
+
+    `path` is the same on every host: the directory to hand to the engine.
+    """
+
+    path: str
+    manifest: Manifest
+
+    @property
+    def revision(self) -> str:
+        """The revision of the files, `Manifest.revision`."""
+        return self.manifest.revision
+
+
+@attrs.frozen
+class NodeReport:
+    """What one host reports after `download`.
+
+    `mode` is the download mode that was verified there, `files` and `bytes` count what it covers,
+    `fetched` is how many of these bytes moved (0 on a warm start), `verified` says that every
+    file's size and sha256 are those of the manifest of `revision`, and `custom_data` is what
+    `on_node_download` changed there.
+    """
+
+    node_id: str
+    path: str
+    mode: NodeModelDownloadable
+    revision: str
+    files: int
+    bytes: int
+    fetched: int
+    verified: bool
+    custom_data: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map)
+
+
+BEFORE_DOWNLOAD = ("on_before_init", "on_before_download")
+BEFORE_PLACEMENT = (*BEFORE_DOWNLOAD, "on_before_placement")
+_UNTIL = "writable_in"
+
+
+def _field(
+    writable_in: tuple[str, ...] | None, *, default: Any = attrs.NOTHING, converter: Any = None
+) -> Any:
+    """A field of the context: hooks that may change it, `None` for any of them, `()` for none."""
+    return attrs.field(default=default, converter=converter, metadata={_UNTIL: writable_in})
+
+
+def _map_field(name: str, writable_in: tuple[str, ...] | None) -> Any:
+    return _field(writable_in, default=EMPTY, converter=lambda value: freeze_map(value, name))
+
+
+def _optional_env(value: Mapping[str, Any] | None) -> FrozenMap | None:
+    return None if value is None else freeze_map(value, "runtime_env")
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"run_init_node must be True or False, not {value!r}")
+    return value
+
+
+def _placement_group(value: Any) -> Any:
+    """A request, a handle of a group (anything with a group's id), or `None`."""
+    if value is None or hasattr(value, "bundles") or hasattr(value, "id"):
+        return value
+    raise TypeError(
+        f"placement_group must be a PlacementRequest, a Ray PlacementGroup or None, not {value!r}"
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CallbackCtx:
+    """What a hook receives, and answers with.
+
+    Change it with `attrs.evolve(ctx, field=…)` or `ctx.evolve(field=…)`; `None` as an answer means
+    unchanged. Mappings are deeply immutable: `ctx.evolve(custom_data=ctx.custom_data.set("k", 1))`.
+    """
+
+    llm_config: LLMConfig = _field(())
+    """The config of the model. Never changed."""
+    local_node_download_model: NodeModelDownloadable = _field(
+        BEFORE_DOWNLOAD,
+        default=NodeModelDownloadable.MODEL_AND_TOKENIZER,
+        converter=NodeModelDownloadable.coerce,
+    )
+    """What the host of the engine (the first bundle) needs."""
+    worker_node_download_model: NodeModelDownloadable = _field(
+        BEFORE_DOWNLOAD,
+        default=NodeModelDownloadable.MODEL_AND_TOKENIZER,
+        converter=NodeModelDownloadable.coerce,
+    )
+    """What every other host of the plan needs."""
+    placement_group: PlacementRequest | Any | None = _field(
+        BEFORE_PLACEMENT, default=None, converter=_placement_group
+    )
+    """A request to plan, a group to adopt, or `None`: what the config asks for."""
+    extra_init_kwargs: FrozenMap = _map_field("extra_init_kwargs", None)
+    """Keyword arguments for the engine."""
+    runtime_env: FrozenMap | None = _field(BEFORE_DOWNLOAD, default=None, converter=_optional_env)
+    """Ray's runtime environment for the processes on the hosts."""
+    custom_data: FrozenMap = _map_field("custom_data", None)
+    """The user's own."""
+    run_init_node: bool = _field(("on_before_init",), default=True, converter=_flag)
+    """`False`: nodeinit neither downloads nor reserves, but still verifies both."""
+
+    plan: PlacementPlan | None = _field((), default=None)
+    """Where the bundles should go; set by `config`, renewed when the request or the cluster changes."""
+    model: ModelFiles | None = _field((), default=None)
+    """What the hosts need and where it will be; set by `config`."""
+    placement: Placement | None = _field((), default=None)
+    """Where Ray put the bundles; set by `placement`."""
+    observed: ClusterSnapshot | None = _field((), default=None)
+    """The hosts of the placement as Ray reported them when it was read back; set by `placement`."""
+    attempt: int = _field((), default=1)
+    """Which plan of this node is being followed: 1 for the first, raised with every new one."""
+    nodes: FrozenMap = _map_field("nodes", ())
+    """`NodeReport` by node id; set by `download`."""
+
+    def evolve(self, **changes: Any) -> CallbackCtx:
+        """A copy with some fields changed; an unknown field is refused with the nearest name."""
+        for name in changes:
+            if name not in FIELDS:
+                raise TypeError(_no_field(name))
+        return attrs.evolve(self, **changes)
+
+
+FIELDS = attrs.fields_dict(CallbackCtx)
+
+
+def _no_field(name: str) -> str:
+    hint = nearest(name, FIELDS)
+    return f"CallbackCtx has no field {name!r}" + (f"; did you mean {hint!r}?" if hint else "")
+
+
+def _refuse_write(self: CallbackCtx, name: str, value: Any) -> NoReturn:
+    if name not in FIELDS:
+        raise FrozenContextError(f"{_no_field(name)} (and the context is frozen)")
+    raise FrozenContextError(
+        f"the context is frozen: instead of `ctx.{name} = …`, "
+        f"return attrs.evolve(ctx, {name}=…) from the hook"
+    )
+
+
+def _refuse_delete(self: CallbackCtx, name: str) -> NoReturn:
+    raise FrozenContextError(f"the context is frozen: {name!r} cannot be deleted")
+
+
+# attrs refuses a frozen class with a __setattr__ of its own, so the better message is put on after.
+CallbackCtx.__setattr__ = _refuse_write  # type: ignore[method-assign,assignment]
+CallbackCtx.__delattr__ = _refuse_delete  # type: ignore[method-assign,assignment]
+
+
+def forbidden_change(before: CallbackCtx, after: CallbackCtx, hook: str) -> tuple[str, str] | None:
+    """The first field that `hook` changed though it may not, with the rule it broke; else `None`."""
+    for name, field in FIELDS.items():
+        writable_in = field.metadata[_UNTIL]
+        if writable_in is None or hook in writable_in:
+            continue
+        old, new = getattr(before, name), getattr(after, name)
+        if old is new or old == new:
+            continue
+        if writable_in == ():
+            return name, f"changed {name!r}, which only the engine sets"
+        return name, f"changed {name!r}, which may change only in {' and '.join(writable_in)}"
+    return None
+
+
+def changes(before: CallbackCtx, after: CallbackCtx) -> dict[str, Any]:
+    """The fields of `after` that differ from `before`, with their new values."""
+    return {
+        name: new
+        for name in FIELDS
+        if (new := getattr(after, name)) is not (old := getattr(before, name)) and new != old
+    }
