@@ -1,0 +1,238 @@
+"""The journal: an append-only file of JSON lines, one per step, and its replay.
+
+The first line says which machine it is, under which policy it runs and from which context it
+started; every other line is a step. Lines are written whole, before the step takes effect, and
+secrets are redacted. The last line of a run that was killed may be torn: it is dropped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from nodeinit.errors import JournalError
+from nodeinit.fsm.core import Core
+from nodeinit.fsm.definition import Definition
+from nodeinit.fsm.events import Event, Held, Occurred, Reason
+from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
+from nodeinit.fsm.snapshot import Do, Effect, HookRun, Snapshot, Step, Stop, Undo, Wait
+from nodeinit.redact import redact
+
+FORMAT = 1
+
+
+def digest(definition: Definition) -> str:
+    """A short name for exactly this machine (12 hex digits of its canonical form's sha256)."""
+    text = json.dumps(definition.to_dict(), sort_keys=True).encode()
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+class Journal:
+    """Writes the steps of one run to a file that must not exist yet."""
+
+    def __init__(self, path: str | os.PathLike[str], core: Core, ctx: Any, node: str) -> None:
+        self.path = Path(path)
+        self._codec = core.definition.codec
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except FileExistsError:
+            raise JournalError(
+                f"{self.path}: exists already; a journal belongs to one run, choose another path"
+            ) from None
+        header = {
+            "journal": FORMAT,
+            "machine": core.definition.name,
+            "definition": digest(core.definition),
+            "node": node,
+            "began": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "policy": dump_policy(core.policy),
+        }
+        if self._codec is not None:
+            header["ctx"] = self._codec.dump(ctx)
+        self._write(header)
+
+    def append(self, step: Step) -> None:
+        """Write one step. It is with the operating system when this returns."""
+        self._write(dump_step(step, self._codec))
+
+    def close(self) -> None:
+        """Bring everything to the disk and close the file. Safe to repeat."""
+        if self._file >= 0:
+            os.fsync(self._file)
+            os.close(self._file)
+            self._file = -1
+
+    def _write(self, record: dict[str, Any]) -> None:
+        line = json.dumps(redact(record), ensure_ascii=False, separators=(",", ":"), default=repr)
+        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        while data:
+            data = data[os.write(self._file, data) :]
+
+
+def dump_step(step: Step, codec: Any = None) -> dict[str, Any]:
+    """One step as JSON; what is empty is left out."""
+    occurred, before, after = step.occurred, step.before, step.after
+    record: dict[str, Any] = {
+        "seq": after.seq,
+        "at": round(step.at, 6),
+        "event": str(occurred.event),
+        "from": before.state,
+        "to": after.state,
+        "accepted": step.accepted,
+        "phase": occurred.phase,
+        "attempt": occurred.attempt,
+        "reason": attrs.asdict(occurred.reason) if occurred.reason else None,
+        "held": attrs.asdict(occurred.held) if occurred.held else None,
+        "refused": step.refused,
+        "refusals": [attrs.asdict(refusal) for refusal in step.refusals],
+        "effects": [_dump_effect(effect) for effect in step.effects],
+    }
+    if codec is not None:
+        if occurred.ctx is not None:
+            record["set"] = codec.changes(before.ctx, occurred.ctx)
+        if step.hooks and step.accepted:
+            base = occurred.ctx if occurred.ctx is not None else before.ctx
+            record["folded"] = codec.changes(base, after.ctx)
+    record["hooks"] = [
+        {
+            "callback": run.callback,
+            "hook": run.hook,
+            "seconds": round(run.seconds, 6),
+            "set": dict(run.changes),
+            "error": run.error,
+        }
+        for run in step.hooks
+    ]
+    return {key: value for key, value in record.items() if value not in (None, [], {}) or key == "set"}
+
+
+def _dump_effect(effect: Effect) -> dict[str, Any]:
+    match effect:
+        case Do(phase, attempt):
+            return {"do": phase, "attempt": attempt}
+        case Wait(phase, seconds):
+            return {"wait": phase, "seconds": round(seconds, 6)}
+        case Undo(held, _):
+            return {"undo": [f"{item.kind} {item.name}" for item in held]}
+        case Stop(phase):
+            return {"stop": phase}
+
+
+def dump_policy(policy: Policy) -> dict[str, Any]:
+    """A policy as JSON."""
+    flat = attrs.asdict(policy, recurse=False)
+    flat["default"] = attrs.asdict(policy.default)
+    flat["phases"] = {name: attrs.asdict(value) for name, value in sorted(policy.phases.items())}
+    return flat
+
+
+def load_policy(data: dict[str, Any]) -> Policy:
+    """The policy of its JSON."""
+
+    def phase(value: dict[str, Any]) -> PhasePolicy:
+        return PhasePolicy(**{**value, "backoff": Backoff(**value["backoff"])})
+
+    phases = {name: phase(value) for name, value in data["phases"].items()}
+    return Policy(**{**data, "default": phase(data["default"]), "phases": phases})
+
+
+@attrs.frozen
+class Replay:
+    """What a journal tells: its header, the steps, the last snapshot, and whether its tail was torn.
+
+    `drift` lists steps that this machine would take otherwise than the journal says; it is empty
+    unless the machine has changed since.
+    """
+
+    path: str
+    header: dict[str, Any]
+    steps: tuple[Step, ...]
+    snapshot: Snapshot | None
+    torn: bool
+    drift: tuple[str, ...] = ()
+
+
+def read_journal(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
+    """Header, records and whether the last line was torn. Raises `JournalError`."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
+    *lines, tail = data.split(b"\n")
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise JournalError(f"{path}: line {number} is not JSON: {error}") from None
+        if not isinstance(record, dict):
+            raise JournalError(f"{path}: line {number} is not a record")
+        records.append(record)
+    torn = bool(tail)
+    if not records:
+        return {}, [], torn
+    header = records.pop(0)
+    if header.get("journal") != FORMAT:
+        raise JournalError(f"{path}: line 1 is not the header of a journal of format {FORMAT}")
+    return header, records, torn
+
+
+def replay(path: str | os.PathLike[str], definition: Definition) -> Replay:
+    """Take the journal's events through the core again: the same steps, without doing anything.
+
+    Raises `JournalError` when the file is no journal or belongs to another machine.
+    """
+    header, records, torn = read_journal(path)
+    if not header:
+        return Replay(str(path), {}, (), None, torn)
+    if header["machine"] != definition.name:
+        raise JournalError(
+            f"{path}: belongs to machine {header['machine']!r}, not {definition.name!r}"
+        )
+    codec = definition.codec
+    core = Core(definition, load_policy(header["policy"]))
+    ctx = codec.load(header["ctx"]) if codec is not None and "ctx" in header else None
+    snapshot = core.initial(ctx)
+    steps: list[Step] = []
+    drift: list[str] = []
+    for number, record in enumerate(records, 2):
+        step = _replay_step(core, snapshot, record, codec)
+        if (step.accepted, step.after.state) != (record["accepted"], record["to"]):
+            drift.append(
+                f"line {number}: {record['event']} led to {record['to']}, now to {step.after.state}"
+            )
+        steps.append(step)
+        snapshot = step.after
+    return Replay(str(path), header, tuple(steps), snapshot, torn, tuple(drift))
+
+
+def _replay_step(core: Core, before: Snapshot, record: dict[str, Any], codec: Any) -> Step:
+    ctx = codec.apply(before.ctx, record["set"]) if codec is not None and "set" in record else None
+    occurred = Occurred(
+        Event(record["event"]),
+        record.get("phase"),
+        record.get("attempt"),
+        ctx,
+        Reason(**record["reason"]) if "reason" in record else None,
+        Held(**record["held"]) if "held" in record else None,
+    )
+    step = core.step(before, occurred)
+    if step.accepted and not record["accepted"]:  # its hooks were cut short: it did not happen
+        step = attrs.evolve(
+            step, after=before, effects=(), accepted=False, refused=record.get("refused")
+        )
+    elif codec is not None and "folded" in record:
+        ctx = codec.apply(step.after.ctx, record["folded"])
+        step = attrs.evolve(step, after=attrs.evolve(step.after, ctx=ctx))
+    hooks = tuple(
+        HookRun(run["callback"], run["hook"], run["seconds"], run.get("set", {}), run.get("error"))
+        for run in record.get("hooks", ())
+    )
+    return attrs.evolve(step, at=record["at"], hooks=hooks)
