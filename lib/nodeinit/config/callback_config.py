@@ -1,0 +1,97 @@
+"""The callbacks of a config: `callback_config` of a file, and what Python takes in its place.
+
+In a file a callback is an import path. In Python it may also be a class, a function, an instance or
+a `CallbackSpec`: what the schema then checks is the same mapping with a stand-in for the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from nodeinit.callbacks import CallbackSpec, parse_callbacks
+from nodeinit.config.origin import Origin, Path
+from nodeinit.config.values import plain, tidy
+from nodeinit.errors import Fault
+
+PLACE: Path = ("callback_config", "callback_class")
+_STAND_IN = "an.object:InPython"
+
+
+def named(target: Any) -> Any:
+    """What the schema checks in the place of a class or an object: an import path."""
+    kinds = (str, bool, int, float, bytes, list, tuple, Mapping)
+    return target if target is None or isinstance(target, kinds) else _STAND_IN
+
+
+def read(config: Any, origin: Origin, faults: list[Fault]) -> Any:
+    """The plain `callback_config` for the schema, from one whose targets may be live objects."""
+    if not isinstance(config, Mapping):
+        return config
+    found = {
+        name: plain(value, origin, faults, ("callback_config", name))
+        for name, value in config.items()
+        if name != "callback_class"
+    }
+    target = config.get("callback_class")
+    listed = [target] if isinstance(target, CallbackSpec) else target
+    if isinstance(listed, list | tuple):
+        found["callback_class"] = [
+            _entry(item, origin, faults, (*PLACE, i)) for i, item in enumerate(listed)
+        ]
+        if config.get("callback_kwargs") and any(isinstance(x, CallbackSpec) for x in listed):
+            place = ("callback_config", "callback_kwargs")
+            problem = "is given beside a CallbackSpec, which has its own"
+            faults.append(origin.fault(place, problem, "give them to the CallbackSpec"))
+    elif "callback_class" in config:
+        found["callback_class"] = named(target)
+    return found
+
+
+def _entry(item: Any, origin: Origin, faults: list[Fault], path: Path) -> Any:
+    if isinstance(item, CallbackSpec):
+        item = {"callback_class": item.target, "callback_kwargs": item.kwargs}
+    if not isinstance(item, Mapping):
+        return named(item)
+    found = {
+        name: plain(value, origin, faults, (*path, name))
+        for name, value in item.items()
+        if name != "callback_class"
+    }
+    return found | {"callback_class": named(item.get("callback_class"))}
+
+
+def specs(config: Mapping[str, Any], checked: Mapping[str, Any]) -> tuple[CallbackSpec, ...]:
+    """The specifications of a config, given with its objects and as `read` made it plain."""
+    target, raise_error = config.get("callback_class"), config.get("raise_error_on_callback", True)
+    if not isinstance(target, list | tuple):
+        return parse_callbacks(target, checked.get("callback_kwargs"), raise_error=raise_error)
+    return tuple(
+        CallbackSpec(
+            item["callback_class"],
+            plain_item.get("callback_kwargs", {}),
+            item.get("raise_error_on_callback", raise_error),
+        )
+        if isinstance(item, Mapping)
+        else parse_callbacks(item, checked.get("callback_kwargs"), raise_error=raise_error)[0]
+        for item, plain_item in zip(target, checked["callback_class"], strict=True)
+    )
+
+
+def written(
+    callbacks: Iterable[CallbackSpec], name: Callable[[CallbackSpec], Any]
+) -> dict[str, Any] | None:
+    """The `callback_config` of specifications; `name` says what to write for a target."""
+    found = []
+    for spec in callbacks:
+        entry: dict[str, Any] = {"callback_class": name(spec)}
+        if spec.kwargs:
+            entry["callback_kwargs"] = tidy(spec.kwargs)
+        if not spec.raise_error:
+            entry["raise_error_on_callback"] = False
+        found.append(entry)
+    if len(found) <= 1:
+        return found[0] if found else None
+    return {
+        "callback_class": [entry if len(entry) > 1 else entry["callback_class"] for entry in found]
+    }
