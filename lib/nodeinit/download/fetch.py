@@ -1,0 +1,205 @@
+"""Bring a model to this host, once, whole and verified. Blocking: call it from a thread.
+
+result = bring(manifest, mode, published_path(root, manifest), name="init-7")
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from nodeinit.context import NodeModelDownloadable
+from nodeinit.download.copying import copy, link, reuse
+from nodeinit.download.flight import single_flight, sweep
+from nodeinit.download.manifest import Manifest, ManifestFile, total_size
+from nodeinit.download.oserrors import explaining
+from nodeinit.download.paths import check_paths
+from nodeinit.download.publish import Survey, Work, publish, survey, withdraw
+from nodeinit.download.shards import check_shards
+from nodeinit.download.sources import Source, shown, source_for
+from nodeinit.download.space import check_space
+from nodeinit.download.store import Shelf, is_complete, verify
+from nodeinit.download.watch import OnProgress, ShouldStop, Stopped, Watch
+from nodeinit.errors import PermanentError, TemporaryError
+
+__all__ = ["FetchResult", "Stopped", "bring"]
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class FetchResult:
+    """What is at `path` now.
+
+    `files` and `bytes` count what the mode covers, `fetched` how many of these bytes came from the
+    source (0 on a warm start), and `verified` says that each file's size and sha256 are those of
+    the manifest of `revision`.
+    """
+
+    path: str
+    mode: NodeModelDownloadable
+    revision: str
+    files: int
+    bytes: int
+    fetched: int
+    verified: bool
+
+
+def bring(
+    manifest: Manifest,
+    mode: NodeModelDownloadable,
+    path: str | Path,
+    *,
+    name: str,
+    source: Source | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+    verify_only: bool = False,
+    rehash: bool = False,
+) -> FetchResult:
+    """Make the files of a mode complete at `path`, which is `published_path(root, manifest)`.
+
+    `name` is the job's own on this host: `clean_staging(root, name)` removes what a job left that
+    was killed. `source` is the one of `manifest.source` unless given. With `rehash` published bytes
+    are read back although their markers vouch for them. With `verify_only` nothing is brought and
+    `path` may be any directory.
+
+    Raises `Stopped` soon after `should_stop()` is true, `PermanentError` when trying again cannot
+    help, and `TemporaryError` when it may; the last alone keeps in staging what was finished, for
+    the next try to start from.
+    """
+    watch = Watch(on_progress, should_stop)
+    watch.check()
+    check_paths(file.path for file in manifest.files)
+    files = manifest.select(mode)
+    if not files and mode is not NodeModelDownloadable.NONE:
+        raise PermanentError(
+            f"{manifest.model_id} in {shown(manifest.source)} has no files for {mode}; "
+            "use MODEL_AND_TOKENIZER, or NONE if this host needs nothing"
+        )
+    if verify_only:
+        _demand(manifest, mode, Path(path), watch, rehash=rehash)
+        return _result(manifest, mode, path, fetched=0)
+    if mode is NodeModelDownloadable.NONE:
+        return _result(manifest, mode, path, fetched=0)
+    shelf = Shelf.at(path, manifest)
+    # A warm start waits for nobody and writes nothing: the store may be in a read-only image.
+    if not rehash and is_complete(shelf.path, manifest, mode):
+        sweep(shelf)
+        return _warm(manifest, mode, shelf, watch)
+    with single_flight(shelf, watch, total_size(files)):
+        if not rehash and is_complete(shelf.path, manifest, mode):
+            shelf.clear_staging()
+            return _warm(manifest, mode, shelf, watch)
+        try:
+            fetched = _bring(manifest, mode, shelf, name, source, watch, rehash=rehash)
+        except TemporaryError:
+            raise
+        except BaseException:
+            shelf.clear_staging()
+            raise
+        shelf.clear_staging()
+    return _result(manifest, mode, shelf.path, fetched=fetched)
+
+
+def _bring(
+    manifest: Manifest,
+    mode: NodeModelDownloadable,
+    shelf: Shelf,
+    name: str,
+    source: Source | None,
+    watch: Watch,
+    *,
+    rehash: bool,
+) -> int:
+    """Stage what is missing or damaged, publish it, and return how many bytes the source gave."""
+    found = survey(shelf, manifest.select(mode), watch, rehash=rehash)
+    if found.damaged:
+        logger.warning("%s is damaged and is fetched again: %s", shelf.path, _listed(found.damaged))
+        withdraw(shelf)
+    work = Work(shelf.scratch(name))
+    with explaining("create", shelf.path):
+        shelf.path.parent.mkdir(parents=True, exist_ok=True)
+        work.model.mkdir(parents=True)
+    absent = _reuse_what_is_here(manifest.select(mode), shelf, work, found, watch)
+    check_space(work.model, absent)
+    if absent:
+        origin = source or source_for(manifest.source)
+        check_shards(manifest, mode, origin)
+        watch.begin("fetch", total_size(absent))
+        for file in absent:
+            watch.check()
+            copy(origin, manifest, file, work.model / file.path, watch)
+    publish(shelf, work, manifest, mode, found)
+    return total_size(absent)
+
+
+def _reuse_what_is_here(
+    files: Sequence[ManifestFile], shelf: Shelf, work: Work, found: Survey, watch: Watch
+) -> list[ManifestFile]:
+    """Fill `work` with what earlier runs staged or a damaged model still has.
+
+    Returns what is absent, and ends with nothing in staging but `work`.
+    """
+    others = [Work(entry) for entry in shelf.staged() if entry != work.directory]
+    donors = [tree for other in others for tree in (other.model, other.damaged)]
+    good = set(found.good)
+    absent = []
+    for file in files:
+        target = work.model / file.path
+        if file in good and not found.damaged:
+            continue
+        with explaining("stage", target):
+            kept = file in good and link(file, shelf.path, target)
+        if not kept and not reuse(file, donors, target, watch):
+            absent.append(file)
+    shelf.clear_staging(keep=work.directory)
+    return absent
+
+
+def _demand(
+    manifest: Manifest, mode: NodeModelDownloadable, path: Path, watch: Watch, *, rehash: bool
+) -> None:
+    """Raise `PermanentError` unless the files of a mode are at `path`, whoever put them there."""
+    if not rehash and is_complete(path, manifest, mode):
+        return
+    watch.begin("verify", total_size(manifest.select(mode)))
+    problems = verify(path, manifest, mode, rehash=True, on_chunk=watch.advance)
+    if problems:
+        raise PermanentError(
+            f"{path} does not hold {manifest.model_id} at revision {manifest.revision} for {mode}: "
+            f"{_listed(problems)}; put the files there or let nodeinit bring them"
+        )
+
+
+def _warm(
+    manifest: Manifest, mode: NodeModelDownloadable, shelf: Shelf, watch: Watch
+) -> FetchResult:
+    result = _result(manifest, mode, shelf.path, fetched=0)
+    watch.begin("verify", result.bytes)
+    watch.at(result.bytes)
+    return result
+
+
+def _result(
+    manifest: Manifest, mode: NodeModelDownloadable, path: str | Path, *, fetched: int
+) -> FetchResult:
+    files = manifest.select(mode)
+    return FetchResult(
+        path=str(path),
+        mode=mode,
+        revision=manifest.revision,
+        files=len(files),
+        bytes=total_size(files),
+        fetched=fetched,
+        verified=True,
+    )
+
+
+def _listed(problems: Sequence[object]) -> str:
+    shown_first = "; ".join(str(problem) for problem in problems[:5])
+    more = len(problems) - 5
+    return shown_first + (f"; and {more} more" if more > 0 else "")

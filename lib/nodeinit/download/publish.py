@@ -1,0 +1,136 @@
+"""How a verified model becomes visible: at once, file by file beside what is there, or instead.
+
+The caller holds the revision's lock. A reader that asks `is_complete` never sees a half model: the
+first publish is one rename that brings its marker along, every later one writes its marker last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from nodeinit.context import NodeModelDownloadable
+from nodeinit.download.disk import fsync_directories, fsync_directory
+from nodeinit.download.manifest import Manifest, ManifestFile, total_size
+from nodeinit.download.markers import mark, unmark, vouched
+from nodeinit.download.oserrors import explaining
+from nodeinit.download.paths import META
+from nodeinit.download.store import MISSING, Problem, Shelf, problem_by_bytes, problem_by_look
+from nodeinit.download.watch import Watch
+from nodeinit.errors import PermanentError
+
+
+@attrs.frozen
+class Survey:
+    """What is at a published path already: right files, absent ones, and damage."""
+
+    exists: bool
+    good: tuple[ManifestFile, ...]
+    missing: tuple[ManifestFile, ...]
+    damaged: tuple[Problem, ...] = ()
+
+
+def survey(shelf: Shelf, files: Sequence[ManifestFile], watch: Watch, *, rehash: bool) -> Survey:
+    """Look at every file that no marker vouches for, or with `rehash` at every file, byte by byte.
+
+    A file that was renamed into place by a run that died before its marker is found good; one that
+    had been published and is gone, or is wrong, is damage.
+    """
+    path = shelf.path
+    with explaining("look at", path):
+        if not path.is_symlink() and (not path.exists() or _is_empty(path)):
+            return Survey(False, (), tuple(files))
+        if path.is_symlink() or not (path / META).is_dir():
+            raise PermanentError(
+                f"{path} exists but was not published by nodeinit; move it out of the way"
+            )
+    known = vouched(path)
+    published = {entry.path for entry in known}
+    good, missing, damaged, doubtful = [], [], [], []
+    for file in files:
+        look = problem_by_look(path, file, known)
+        if look is None and not rehash:
+            good.append(file)
+        elif look == MISSING and file.path not in published:
+            missing.append(file)
+        elif look == MISSING:
+            damaged.append(Problem(file.path, look))
+        else:
+            doubtful.append(file)
+    watch.begin("verify", total_size(doubtful))
+    for file in doubtful:
+        what = problem_by_bytes(path, file, watch.advance)
+        if what is None:
+            good.append(file)
+        else:
+            damaged.append(Problem(file.path, what))
+    return Survey(True, tuple(good), tuple(missing), tuple(damaged))
+
+
+@attrs.frozen
+class Work:
+    """The directory of one job in a store's staging: a tree that grows, and what it replaces."""
+
+    directory: Path
+
+    @property
+    def model(self) -> Path:
+        """The files, at their paths below."""
+        return self.directory / "model"
+
+    @property
+    def damaged(self) -> Path:
+        """Where a damaged model is moved to."""
+        return self.directory / "damaged"
+
+    @property
+    def marker(self) -> Path:
+        """Where a marker is written before it is renamed."""
+        return self.directory / "marker"
+
+
+def publish(
+    shelf: Shelf,
+    work: Work,
+    manifest: Manifest,
+    mode: NodeModelDownloadable,
+    found: Survey,
+) -> None:
+    """Make the files of `work.model` visible, with the marker of their mode.
+
+    Unless `found` has whole files to stay beside, `work.model` holds every file of the mode.
+    """
+    files = manifest.select(mode)
+    with explaining("publish", shelf.path):
+        if found.exists and not found.damaged:
+            _add(shelf, work, found.missing)
+            mark(shelf.path, manifest, mode, files, work.marker)
+            return
+        mark(work.model, manifest, mode, files, work.marker)
+        fsync_directories(work.model)
+        if found.damaged:
+            shelf.path.rename(work.damaged)
+        work.model.rename(shelf.path)
+        fsync_directory(shelf.path.parent)
+        fsync_directory(shelf.root)
+
+
+def withdraw(shelf: Shelf) -> None:
+    """Take back the markers of a damaged model at once; its files stay until they are replaced."""
+    with explaining("withdraw", shelf.path):
+        unmark(shelf.path)
+
+
+def _add(shelf: Shelf, work: Work, files: Sequence[ManifestFile]) -> None:
+    for file in files:
+        target = shelf.path / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (work.model / file.path).rename(target)
+    if files:
+        fsync_directories(shelf.path)
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())

@@ -1,0 +1,114 @@
+"""Where the files of a model come from, chosen by the reference that the config gives.
+
+A reference is a path (`/models/x`, `~/x`, `./x`) or a URL; its scheme names the source. A package
+adds one by an entry point in the group `nodeinit.sources`: its name is the scheme, its value a
+class without arguments that is a `Source`.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from nodeinit.download.manifest import Manifest, ManifestFile
+from nodeinit.download.oserrors import explaining
+from nodeinit.errors import PermanentError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from nodeinit.download.watch import ShouldStop
+
+GROUP = "nodeinit.sources"
+"""The entry-point group that sources are found in."""
+
+_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
+_LOCAL = "a local or shared directory (/path, ~/path, ./path, file:///path)"
+
+
+class Reader(Protocol):
+    """A stream of a file's bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        ...
+
+
+class Source(Protocol):
+    """A place that models come from. Stateless: it may be used from several threads and hosts.
+
+    Errors are `PermanentError` and `TemporaryError`; an `OSError` is explained by whoever asked.
+    """
+
+    def manifest(
+        self,
+        ref: str,
+        model_id: str,
+        *,
+        index: Path | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> Manifest:
+        """What the source holds now, with `Manifest.source` a reference that is good on every host.
+
+        `index` is a directory where the source may keep what makes the next call cheaper.
+        """
+        ...
+
+    def open(self, ref: str, file: ManifestFile, offset: int = 0) -> AbstractContextManager[Reader]:
+        """The bytes of one file of the manifest, from `offset` on. The caller verifies them."""
+        ...
+
+
+def source_for(ref: str) -> Source:
+    """The source that a reference means.
+
+    Raises `PermanentError` for a scheme that no installed source serves and for a name that is not
+    a directory; one source never stands in for another.
+    """
+    from nodeinit.download.sources.local import LocalSource
+
+    found = _SCHEME.match(ref)
+    scheme = found["scheme"].lower() if found else None
+    if scheme == "file":
+        return LocalSource()
+    if scheme is not None:
+        return _plugged_in(scheme, ref)
+    with explaining("look at", ref):
+        is_path = ref.startswith(("/", "~", "./", "../")) or Path(ref).is_dir()
+    if is_path:
+        return LocalSource()
+    raise PermanentError(
+        f"model source {ref!r} is not a directory here, and models are not fetched from a hub by "
+        f"their id in this version; supported: {_supported()}. Bring the model to a directory that "
+        "every host can read and name that directory"
+    )
+
+
+def shown(ref: str) -> str:
+    """A reference as it may appear in logs: without the user, password and query of a URL."""
+    bare = re.sub(r"^([A-Za-z][A-Za-z0-9+.-]*://)[^/?#]*@", r"\1", ref)
+    return re.split(r"[?#]", bare, maxsplit=1)[0] if _SCHEME.match(ref) else ref
+
+
+def _plugged_in(scheme: str, ref: str) -> Source:
+    matches = entry_points(group=GROUP, name=scheme)
+    if not matches:
+        raise PermanentError(
+            f"model source {shown(ref)!r}: {scheme}:// is not supported by this version; "
+            f"supported: {_supported()}"
+        )
+    if len(matches) > 1:
+        values = ", ".join(sorted(entry.value for entry in matches))
+        raise PermanentError(
+            f"model source {shown(ref)!r}: several packages serve {scheme}:// ({values}); "
+            "uninstall all but one"
+        )
+    source: Source = next(iter(matches)).load()()
+    return source
+
+
+def _supported() -> str:
+    others = sorted({f"{entry.name}://" for entry in entry_points(group=GROUP)} - {"file://"})
+    return ", ".join([_LOCAL, *others])

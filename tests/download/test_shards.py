@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.download.trees import ALL, NO_WEIGHTS, TOKENIZER, model, staged
+
+from nodeinit.download.fetch import bring
+from nodeinit.download.store import is_complete, published_path
+from nodeinit.errors import PermanentError
+
+
+def index(*names: str) -> bytes:
+    return json.dumps({"weight_map": {f"tensor-{name}": name for name in names}}).encode()
+
+
+@pytest.mark.parametrize("folder", ["", "sub/"])
+def test_a_model_without_all_its_shards_is_refused(tmp_path: Path, folder: str) -> None:
+    files = {
+        "config.json": b"{}",
+        f"{folder}model.safetensors.index.json": index("1.safetensors", "2.safetensors"),
+        f"{folder}1.safetensors": b"1",
+    }
+    manifest = model(tmp_path / "model", files)
+    path = published_path(tmp_path / "store", manifest)
+    with pytest.raises(PermanentError, match=rf"{folder}2\.safetensors.*\(1 of 2 weight files"):
+        bring(manifest, ALL, path, name="job")
+    assert staged(tmp_path / "store") == []
+    for mode in (TOKENIZER, NO_WEIGHTS):  # a host that streams its weights needs no shard
+        assert bring(manifest, mode, path, name="job").verified
+
+    whole = model(tmp_path / "model", {f"{folder}2.safetensors": b"2"})
+    path = published_path(tmp_path / "store", whole)
+    bring(whole, ALL, path, name="job")
+    assert is_complete(path, whole, ALL)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b'{"weight_map": 1}', b"\xff"])
+def test_an_index_that_cannot_be_read_is_refused(tmp_path: Path, data: bytes) -> None:
+    manifest = model(tmp_path / "model", {"model.safetensors.index.json": data})
+    with pytest.raises(PermanentError, match="is not the index of a model"):
+        bring(manifest, ALL, published_path(tmp_path / "store", manifest), name="job")

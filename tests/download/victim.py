@@ -1,0 +1,91 @@
+"""A process that brings models and dies at a chosen moment: `python -m tests.download.victim`.
+
+Reads one job per line as JSON, forks, and lets the child bring. The child counts everything that it
+asks the system for (files opened, renamed, removed, …) and each chunk that it copies; at the moment
+`die_at` it sends itself a SIGKILL. With `hold` it prints `{"held": true}` when it first reads the
+source and waits for another line, `"die"` or anything else. The parent answers each job with how
+the child ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+from tests.download.trees import Faulty
+
+from nodeinit.context import NodeModelDownloadable
+from nodeinit.download import copying
+from nodeinit.download.fetch import bring
+from nodeinit.download.manifest import Manifest, ManifestFile
+
+COUNTED = ("open", "os.", "shutil.", "victim.")
+
+
+def say(**answer: Any) -> None:
+    print(json.dumps(answer), flush=True)
+
+
+def work(job: dict[str, Any]) -> None:
+    files = [ManifestFile(*entry) for entry in job["files"]]
+    manifest = Manifest("org/model", job["source"], files)
+    moments = 0
+
+    def count(event: str, _: object) -> None:
+        nonlocal moments
+        if event.startswith(COUNTED):
+            moments += 1
+            if moments == job.get("die_at"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    held = not job.get("hold")
+
+    def hold() -> None:
+        nonlocal held
+        if not held:
+            held = True
+            say(held=True)
+            if json.loads(sys.stdin.readline()) == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def heard(done: int, total: int, file: str, stage: str) -> None:
+        if job.get("tell") == stage:
+            say(done=done, total=total, stage=stage)
+
+    def chunk() -> bool:
+        sys.audit("victim.chunk")
+        return False
+
+    sys.addaudithook(count)
+    result = bring(
+        manifest,
+        NodeModelDownloadable(job["mode"]),
+        job["path"],
+        name=job.get("name", "victim"),
+        source=Faulty(on_open=hold),
+        on_progress=heard,
+        should_stop=chunk,
+        rehash=job.get("rehash", False),
+    )
+    say(fetched=result.fetched)
+
+
+def main() -> None:
+    copying.CHUNK = 4096
+    while line := sys.stdin.readline():
+        child = os.fork()
+        if not child:
+            try:
+                work(json.loads(line))
+            finally:
+                sys.stdout.flush()
+                os._exit(0)
+        _, status = os.waitpid(child, 0)
+        say(killed=os.WIFSIGNALED(status), status=status)
+
+
+if __name__ == "__main__":
+    main()
