@@ -1,0 +1,87 @@
+"""The formats that a machine can be written in, by name, which is also the suffix of a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from nodeinit.diagram.ir import diagram_of
+from nodeinit.diagram.mermaid import render_mermaid
+from nodeinit.diagram.table import render_table
+from nodeinit.errors import ConfigError, Fault
+from nodeinit.fsm.definition import Definition
+
+Renderer: TypeAlias = Callable[[Definition], str]
+"""Turns a definition into the text of a file. The same definition must give the same text."""
+
+
+def to_mermaid(definition: Definition) -> str:
+    """A machine as the source of a Mermaid state diagram."""
+    return render_mermaid(diagram_of(definition))
+
+
+def to_table(definition: Definition) -> str:
+    """A machine as a Markdown page: its states, what happens on which event, its hooks."""
+    return render_table(diagram_of(definition))
+
+
+def to_json(definition: Definition) -> str:
+    """A machine's canonical form as JSON, in ASCII and with the order of the definition."""
+    return json.dumps(definition.to_dict(), indent=2) + "\n"
+
+
+_renderers: dict[str, Renderer] = {"mmd": to_mermaid, "md": to_table, "json": to_json}
+
+
+def formats() -> tuple[str, ...]:
+    """The names of all formats, ours first."""
+    return tuple(_renderers)
+
+
+def register(format: str, renderer: Renderer) -> None:
+    """Add a format of one's own; it is also the suffix of its files, so `"puml"`, not `".puml"`.
+
+    Raises `ValueError` for a name that cannot be a suffix or that is taken by another renderer.
+    """
+    name = format.lower()
+    if not name.isalnum():
+        raise ValueError(f"format {format!r} must be letters and digits, as a file's suffix is")
+    if _renderers.setdefault(name, renderer) is not renderer:
+        raise ValueError(f"format {format!r} has a renderer already; choose another name")
+
+
+def render(definition: Definition, format: str) -> str:
+    """A machine in a format. Raises `ConfigError` naming the known ones for an unknown format."""
+    renderer = _renderers.get(format.lower())
+    if renderer is None:
+        raise ConfigError(Fault("format", "is not known", repr(format), f"known: {_known()}"))
+    return renderer(definition)
+
+
+def write(definition: Definition, path: Path | str) -> None:
+    """Write a machine to a file, in the format that its suffix names.
+
+    Raises `ConfigError` when no renderer has this suffix, or when the file cannot be written.
+    """
+    path = Path(path)
+    format = path.suffix.removeprefix(".").lower()
+    if format not in _renderers:
+        problem = f"no renderer has the suffix {path.suffix!r}" if format else "it has no suffix"
+        raise ConfigError(Fault("output file", problem, repr(str(path)), f"known: {_known()}"))
+    write_text(path, render(definition, format))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, the same bytes everywhere, making its directory. Raises `ConfigError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        problem = f"cannot be written: {error.strerror or error}"
+        raise ConfigError(Fault("output file", problem, repr(str(path)))) from error
+
+
+def _known() -> str:
+    return ", ".join(f".{format}" for format in _renderers)
