@@ -17,6 +17,7 @@ import attrs
 from nodeinit.context import CallbackCtx
 from nodeinit.errors import ConfigError, Fault, nearest
 from nodeinit.frozen import EMPTY, FrozenMap, freeze_map
+from nodeinit.redact import redacted
 
 ON_NODE_DOWNLOAD = "on_node_download"
 
@@ -57,7 +58,7 @@ class CallbackSpec:
     """
 
     target: Any
-    kwargs: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map)
+    kwargs: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map, repr=redacted)
     raise_error: bool = True
 
     @property
@@ -93,7 +94,9 @@ def parse_callbacks(
                 "give each as CallbackSpec(target, kwargs)"
             )
         return tuple(
-            spec for item in value for spec in parse_callbacks(item, kwargs, raise_error=raise_error)
+            spec
+            for item in value
+            for spec in parse_callbacks(item, kwargs, raise_error=raise_error)
         )
     if isinstance(value, CallbackSpec):
         return (value,)

@@ -14,6 +14,7 @@ import attrs
 
 from nodeinit.errors import FrozenContextError, nearest
 from nodeinit.frozen import EMPTY, FrozenMap, freeze_map
+from nodeinit.redact import redacted
 
 if TYPE_CHECKING:
     from nodeinit.config import LLMConfig
@@ -91,7 +92,9 @@ def _field(
     writable_in: tuple[str, ...] | None, *, default: Any = attrs.NOTHING, converter: Any = None
 ) -> Any:
     """A field of the context: hooks that may change it, `None` for any of them, `()` for none."""
-    return attrs.field(default=default, converter=converter, metadata={_UNTIL: writable_in})
+    return attrs.field(
+        default=default, converter=converter, repr=redacted, metadata={_UNTIL: writable_in}
+    )
 
 
 def _map_field(name: str, writable_in: tuple[str, ...] | None) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 
 class NodeInitError(Exception):
-    """The root of all errors of nodeinit."""
+    """The root of all errors of nodeinit.
+
+    All of them can be pickled, whatever their constructors take: they come back from other hosts.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from what the error carries, not by calling its constructor with its message."""
+        return _restored, (type(self), self.args, self.__dict__)
 
 
 class TemporaryError(NodeInitError):
@@ -138,6 +145,14 @@ class InitializationFailed(NodeInitError):
 
 class InitializationCancelled(InitializationFailed):
     """The node ended in `cancelled`: somebody asked for it."""
+
+
+def _restored(
+    kind: type[NodeInitError], args: tuple[Any, ...], state: dict[str, Any]
+) -> NodeInitError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

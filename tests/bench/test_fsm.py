@@ -17,7 +17,7 @@ from transitions.extensions.asyncio import AsyncMachine
 from nodeinit.fsm.core import Core
 from nodeinit.fsm.definition import Definition, Edge, Phase, retries
 from nodeinit.fsm.driver import Driver
-from nodeinit.fsm.events import Event, Frame, Occurred
+from nodeinit.fsm.events import Event, Occurred
 from nodeinit.fsm.executor import InlineExecutor
 from nodeinit.fsm.guards import attempts_left, temporary
 from nodeinit.fsm.hooks import BoundCallback, HookRunner
@@ -144,9 +144,7 @@ def test_a_whole_run_from_idle_to_ready() -> None:
     """Target: at most twice the stock `AsyncMachine` on the same path with the same hooks."""
     core = Core(ROW, Policy())
     instance = Hooks()
-    hooks = HookRunner(
-        [BoundCallback("Hooks", instance, frozenset(HOOKS))], InlineExecutor(), Ctx
-    )
+    hooks = HookRunner([BoundCallback("Hooks", instance, frozenset(HOOKS))], InlineExecutor(), Ctx)
 
     async def ours() -> None:
         driver = Driver(core, Ctx(), cluster=None, hooks=hooks, executor=InlineExecutor())

@@ -10,14 +10,14 @@ import attrs
 
 from nodeinit.fsm.core import Core
 from nodeinit.fsm.definition import Definition, Edge, Phase, retries
-from nodeinit.fsm.driver import Displacement, Driver
+from nodeinit.fsm.driver import Driver
 from nodeinit.fsm.events import Event, Frame, Held, Occurred
 from nodeinit.fsm.executor import InlineExecutor
 from nodeinit.fsm.guards import attempts_left, ends_in, heals, replans_left, temporary
 from nodeinit.fsm.hooks import BoundCallback, HookRunner
 from nodeinit.fsm.journal import Journal
 from nodeinit.fsm.policy import Policy
-from nodeinit.fsm.run import Run
+from nodeinit.fsm.run import Displacement, Run
 from nodeinit.fsm.snapshot import Snapshot
 
 
@@ -116,7 +116,7 @@ EDGES = (
     Edge(Frame.READY, Event.LOST, P.FETCH, (heals, replans_left), ("on_before_fetch",)),
     Edge(PHASES, (Event.ERRORED, Event.ELAPSED), Frame.BACKOFF, (temporary, attempts_left)),
     *(Edge(Frame.BACKOFF, Event.RETRY, phase, (retries(phase),)) for phase in PHASES),
-    Edge((Frame.IDLE, *PHASES, Frame.READY), Event.ERRORED, Frame.RELEASING),
+    Edge((Frame.IDLE, *PHASES, Frame.BACKOFF, Frame.READY), Event.ERRORED, Frame.RELEASING),
     Edge(PHASES, Event.ELAPSED, Frame.RELEASING),
     Edge(P.BUILD, Event.DISPLACED, Frame.RELEASING),
     Edge(Frame.READY, (Event.LOST, Event.RELEASE), Frame.RELEASING),

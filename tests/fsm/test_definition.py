@@ -53,7 +53,9 @@ def test_a_last_edge_with_a_guard_may_leave_it_hanging(event: str) -> None:
 def test_an_edge_behind_an_unguarded_one_is_dead() -> None:
     found = problems_of(edges=(*EDGES, Edge(P.FETCH, Event.CANCEL, Frame.READY)))
 
-    assert "edge fetch --cancel--> ready can never be taken: an edge before it has no guard" in found
+    assert (
+        "edge fetch --cancel--> ready can never be taken: an edge before it has no guard" in found
+    )
 
 
 def test_an_unreachable_state_is_named() -> None:
@@ -119,8 +121,9 @@ def test_a_backoff_leads_back() -> None:
     edges = tuple(e for e in EDGES if (e.events, e.target) != ((Event.RETRY,), P.BUILD))
     found = problems_of(edges=edges)
 
-    assert "edge build --errored--> backoff: no `retry` edge leads from backoff back to 'build'" in (
-        found
+    assert (
+        "edge build --errored--> backoff: no `retry` edge leads from backoff back to 'build'"
+        in (found)
     )
 
 

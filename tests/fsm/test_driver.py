@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from pathlib import Path
 
 import attrs
 import pytest
 
 from nodeinit.errors import PermanentError, TemporaryError
-from nodeinit.fsm.driver import SUPERSEDED, Displacement
+from nodeinit.fsm.definition import Edge, guard
+from nodeinit.fsm.driver import SUPERSEDED
 from nodeinit.fsm.events import Event, Occurred
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
+from nodeinit.fsm.run import Displacement
 from nodeinit.testing.virtual_time import run_virtual
-from tests.fsm.small import Ctx, P, World, driver, path, until
+from tests.fsm.small import EDGES, Ctx, P, World, driver, path, small, until
 
 STEADY = Policy(
     default=PhasePolicy(deadline=100, attempts=3, backoff=Backoff(10, 2, 60, jitter=0)),
@@ -385,9 +389,9 @@ def test_an_acquisition_after_the_end_is_refused() -> None:
 
     run_virtual(main())
 
-    assert ["thing zombie was not acquired: stale: from build, but the machine is in releasing"] == (
-        refused
-    )
+    assert [
+        "thing zombie was not acquired: stale: from build, but the machine is in releasing"
+    ] == (refused)
 
 
 @pytest.mark.parametrize("answer", [None, "garbage", 7])
@@ -404,20 +408,94 @@ def test_an_activity_that_answers_garbage_fails(answer: object) -> None:
     run_virtual(main())
 
 
-def test_a_loop_that_ends_under_a_running_machine_still_releases() -> None:
-    world = World(build=[1e9])
+@pytest.mark.parametrize("moment", [0.0, 0.5, 1.05, 1.2, 3.0, 12.0])
+@pytest.mark.parametrize("cancel_too", [True, False])
+def test_a_loop_that_ends_under_a_running_machine_still_releases(
+    moment: float, cancel_too: bool
+) -> None:
+    world = World(fetch=[TemporaryError("once")], build=[1e9])
+    kept = []
 
     async def main() -> None:
         made = driver(world, policy=STEADY)
-        asyncio.ensure_future(made.run())
-        await until(made, "build")
-        await asyncio.sleep(1)
+        kept.append(made)
+        running = asyncio.ensure_future(made.run())
+        await asyncio.sleep(moment)
+        if cancel_too:
+            running.cancel()
         # and leave it running: the end of the loop cancels every task there is
+
+    run_virtual(main())
+
+    if moment or not cancel_too:  # else it was cancelled before it began
+        assert "cancelled" == kept[0].snapshot.state
+    assert [] == world.held
+
+
+def test_only_what_has_an_undo_can_be_acquired() -> None:
+    async def careless(ctx: Ctx, run: object) -> Ctx:
+        run.acquire("gpu", "0")  # type: ignore[attr-defined]
+        return ctx
+
+    async def main() -> None:
+        end = await driver(World(fetch=[careless]), policy=STEADY).run()
+        assert "fetch: gpu 0 was not acquired: the machine has no undo for 'gpu'" == str(end.reason)
+
+    run_virtual(main())
+
+
+def test_the_phases_are_those_of_the_definition() -> None:
+    assert [P.FETCH, P.BUILD] == [phase.state for phase in driver(World()).core.definition.phases]
+
+
+@pytest.mark.parametrize("at", [0.0, 0.5, 1.05, 3.0, 12.0])
+def test_a_journal_that_cannot_be_written_fails_the_node_and_releases(
+    at: float, tmp_path: Path
+) -> None:
+    world = World(fetch=[TemporaryError("once")])
+
+    async def main() -> None:
+        made = driver(world, policy=STEADY, journal=tmp_path / "run.jsonl")
+        running = asyncio.ensure_future(made.run())
+        await asyncio.sleep(at)
+        os.close(made._journal._file)  # type: ignore[union-attr]
+        end = await running
+        assert ("failed", "journal") == (end.state, end.reason.code)
 
     run_virtual(main())
 
     assert [] == world.held
 
 
-def test_the_phases_are_those_of_the_definition() -> None:
-    assert [P.FETCH, P.BUILD] == [phase.state for phase in driver(World()).core.definition.phases]
+@pytest.mark.parametrize("always", [True, False])
+def test_a_guard_that_raises_fails_the_node_and_releases(always: bool) -> None:
+    calls = []
+
+    @guard
+    def broken(before: object, occurred: Occurred, policy: object) -> str | None:
+        calls.append(occurred)
+        if always or len(calls) == 1:
+            raise ZeroDivisionError("in a guard")
+        return None
+
+    edges = tuple(
+        attrs.evolve(edge, guards=(broken, *edge.guards))
+        if edge.target == "backoff" or edge.hooks == ("on_ready",)
+        else edge
+        for edge in EDGES
+    )
+    definition = small(edges=(*edges, Edge(P.BUILD, Event.DONE, "releasing")))
+    world = World()
+
+    async def main() -> None:
+        made = driver(world, policy=STEADY, definition=definition)
+        if always:
+            with pytest.raises(ZeroDivisionError):
+                await made.run()
+        else:
+            end = await made.run()
+            assert ("failed", "machine") == (end.state, end.reason.code)
+
+    run_virtual(main())
+
+    assert [] == world.held

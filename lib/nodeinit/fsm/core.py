@@ -8,7 +8,7 @@ it. This is the only module that imports `transitions`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import attrs
 from transitions import EventData, Machine, MachineError
@@ -28,6 +28,8 @@ from nodeinit.fsm.snapshot import (
     count,
     with_count,
 )
+
+__all__ = ["Core", "Machine", "MachineError", "build_machine", "staleness"]
 
 _OUTCOMES = {Event.CANCEL: Frame.CANCELLED, Event.RELEASE: Frame.RELEASED}
 
@@ -53,11 +55,9 @@ class Core:
     def __init__(self, definition: Definition, policy: Policy | None = None) -> None:
         self.definition = definition
         self.policy = policy or Policy()
-        self._phases = {phase.state: phase for phase in definition.phases}
-        working = {*self._phases, Frame.BACKOFF}
-        if definition.watch is not None:
-            working.add(definition.goal)
-        self._working = frozenset(str(state) for state in working)
+        self._phases = frozenset(phase.state for phase in definition.phases)
+        watched = {definition.goal} if definition.watch is not None else set()
+        self._working = self._phases | watched | {str(Frame.BACKOFF)}
         self._machine = build_machine(
             definition,
             Machine,
@@ -97,7 +97,7 @@ class Core:
         guards = edge.guards
 
         def passes(data: EventData) -> bool:
-            cursor = data.model
+            cursor = cast("_Cursor", data.model)
             for guard in guards:
                 why = guard.check(cursor.snapshot, cursor.occurred, self.policy)
                 if why is not None:
@@ -109,20 +109,20 @@ class Core:
         return passes
 
     def _left(self, data: EventData) -> None:
-        cursor = data.model
+        cursor = cast("_Cursor", data.model)
         if cursor.snapshot.state in self._working:
             cursor.effects.append(Stop(cursor.snapshot.state))
 
     def _entered(self, data: EventData) -> None:
-        cursor = data.model
-        after = advance(self._working, self._phases, cursor)
+        cursor = cast("_Cursor", data.model)
+        after = _advance(self._working, self._phases, self.definition.goal, cursor)
         cursor.after = after
         effects = cursor.effects
         if after.state in self._phases:
             self._undo_from(after.state, after, effects)
             effects.append(Do(after.state, after.visit))
         elif after.state == Frame.BACKOFF:
-            phase = after.retry
+            phase = cursor.snapshot.state
             self._undo_from(phase, after, effects)
             tries = count(after.tries, phase)
             asked = after.reason.delay if after.reason else None
@@ -141,11 +141,21 @@ class Core:
         if held:
             effects.append(Undo(held))
 
+    def _booking_refused(self, snapshot: Snapshot, occurred: Occurred, held: Held) -> str | None:
+        if occurred.event is Event.ACQUIRING:
+            if held.kind not in self.definition.undo:
+                return f"the machine has no undo for {held.kind!r}"
+            return staleness(snapshot, occurred)
+        known = any(item.key == held.key for item in snapshot.held)
+        if occurred.event is Event.ABANDONED or known:
+            return None
+        return f"{held.kind} {held.name} is not held"
+
     def _book(self, snapshot: Snapshot, occurred: Occurred) -> Step:
         held = occurred.held
         if held is None:
             raise ValueError(f"`{occurred.event}` needs what is held")
-        refused = _booking_refused(snapshot, occurred, held)
+        refused = self._booking_refused(snapshot, occurred, held)
         if refused:
             return Step(snapshot, occurred, snapshot, accepted=False, refused=refused)
         others = tuple(item for item in snapshot.held if item.key != held.key)
@@ -161,14 +171,6 @@ class Core:
         return Step(snapshot, occurred, attrs.evolve(snapshot, **changes))
 
 
-def _booking_refused(snapshot: Snapshot, occurred: Occurred, held: Held) -> str | None:
-    if occurred.event is Event.ACQUIRING:
-        return staleness(snapshot, occurred)
-    if occurred.event is not Event.ABANDONED and all(item.key != held.key for item in snapshot.held):
-        return f"{held.kind} {held.name} is not held"
-    return None
-
-
 def staleness(snapshot: Snapshot, occurred: Occurred) -> str | None:
     """Why an event comes too late (from a visit of a phase that is over), or `None`."""
     if occurred.phase is None:
@@ -180,30 +182,42 @@ def staleness(snapshot: Snapshot, occurred: Occurred) -> str | None:
     return None
 
 
-def advance(working: frozenset[str], phases: Any, cursor: Any) -> Snapshot:
-    """The snapshot behind an edge that is taken."""
-    before: Snapshot = cursor.snapshot
-    occurred: Occurred = cursor.occurred
-    edge: Edge = cursor.edge
+def _advance(
+    working: frozenset[str], phases: frozenset[str], goal: str, cursor: _Cursor
+) -> Snapshot:
+    """The snapshot behind the edge that is taken."""
+    assert cursor.edge is not None
+    before, occurred, edge = cursor.snapshot, cursor.occurred, cursor.edge
     target = edge.target
     event = occurred.event
-    changes: dict[str, Any] = {"state": target, "seq": before.seq + 1}
-    if occurred.ctx is not None:
-        changes["ctx"] = occurred.ctx
-    changes["reason"] = _reason(before, occurred, cursor.refusals)
+    onward = target in phases or target == goal
+    visits, tries, replans = before.visits, before.tries, before.replans
+    retry, outcome = before.retry, before.outcome
     if target in working:
-        changes["visits"] = with_count(before.visits, target, count(before.visits, target) + 1)
+        visits = with_count(visits, target, count(visits, target) + 1)
     if target in phases:
-        tries = count(before.tries, target) + 1 if event == Event.RETRY else 1
-        changes["tries"] = with_count(before.tries, target, tries)
-        changes["retry"] = None
-        if event in (Event.DISPLACED, Event.LOST):
-            changes["replans"] = before.replans + 1
+        tries = with_count(tries, target, count(tries, target) + 1 if event == Event.RETRY else 1)
+        retry = None
+        replans += event in (Event.DISPLACED, Event.LOST)
     elif target == Frame.BACKOFF:
-        changes["retry"] = before.state
+        retry = before.state
     elif target == Frame.RELEASING:
-        changes["outcome"] = _OUTCOMES.get(event, Frame.FAILED)
-    after = attrs.evolve(before, **changes)
+        outcome = _OUTCOMES.get(event, Frame.FAILED)
+    # Spelt out, not evolved: this is where a step spends its time.
+    after = Snapshot(
+        state=target,
+        # A result counts only on the way on; a setback leaves the context the phase began with.
+        ctx=occurred.ctx if onward and occurred.ctx is not None else before.ctx,
+        seq=before.seq + 1,
+        visits=visits,
+        tries=tries,
+        replans=replans,
+        retry=retry,
+        held=before.held,
+        outcome=outcome,
+        reason=_reason(before, occurred, cursor.refusals),
+        cleanup_errors=before.cleanup_errors,
+    )
     return edge.assign(after, occurred) if edge.assign else after
 
 
@@ -211,15 +225,15 @@ def _reason(before: Snapshot, occurred: Occurred, refusals: list[Refusal]) -> Re
     """The reason of the event; for a result that a guard turned away, the rule that it broke."""
     if occurred.reason is not None:
         return occurred.reason
-    match occurred.event:
-        case Event.DONE if refusals:
+    event = occurred.event
+    if event is Event.DONE:
+        if refusals:
             return Reason("rule", refusals[0].why, before.state, temporary=True)
-        case Event.DONE | Event.START:
-            return None
-        case Event.CANCEL:
-            return Reason("cancelled", "cancelled", before.state)
-        case Event.RELEASE:
-            return Reason("released", "released")
+        return None
+    if event is Event.CANCEL:
+        return Reason("cancelled", "cancelled", before.state)
+    if event is Event.RELEASE:
+        return Reason("released", "released")
     return before.reason
 
 
@@ -257,7 +271,5 @@ def build_machine(
         **kwargs,
     )
     for edge in definition.singles():
-        machine.add_transition(
-            edge.events[0], edge.sources[0], edge.target, conditions(edge)
-        )
+        machine.add_transition(edge.events[0], edge.sources[0], edge.target, conditions(edge))
     return machine

@@ -6,7 +6,6 @@ the members of `Frame` and of the machine's own enum of phases; all are strings.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -161,8 +160,8 @@ class Definition:
         """A machine of one's own from this one: a further phase behind `after`.
 
         What `after` did on `done` the new phase does now; what can happen in `after` as in other
-        phases (an error, a deadline, a cancel) can happen in it too, and it can be retried. `hooks` fire on the edge between them. `changes` replaces other fields
-        (a `name`, more `undo`s).
+        phases (an error, a deadline, a cancel) can happen in it too, and it can be retried. `hooks`
+        fire on the edge between them. `changes` replaces other fields (a `name`, more `undo`s).
         """
         edges: list[Edge] = []
         for edge in self.edges:
@@ -222,4 +221,7 @@ class Definition:
 
 
 def _name(function: Any) -> str:
-    return str(getattr(function, "__name__", None) or inspect.getmodule(function) or function)
+    """What a function is called; a `partial` by what it calls, an object by its class."""
+    while hasattr(function, "func"):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))

@@ -54,7 +54,8 @@ class Reason:
     """Why something did not go on: data, so that it can be journalled and replayed.
 
     `code` is a short stable word for programs (`hook`, `deadline`, `error`, `rule`, `displaced`,
-    `lost`, `cancelled`, `released`, `infeasible`), `message` a sentence for people, `phase` where it came up.
+    `lost`, `cancelled`, `released`, `infeasible`), `message` a sentence for people, `phase` where
+    it came up.
     `temporary` says that trying again may help, `delay` (seconds) how long the source asked to wait.
     """
 

@@ -75,5 +75,3 @@ def _tries(now: Snapshot) -> str:
 
 def _things(number: int) -> str:
     return "one thing" if number == 1 else f"{number} things"
-
-

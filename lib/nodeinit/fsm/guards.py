@@ -25,7 +25,9 @@ def attempts_left(before: Snapshot, _occurred: Occurred, policy: Policy) -> str 
 @guard
 def replans_left(before: Snapshot, _occurred: Occurred, policy: Policy) -> str | None:
     """The node may still follow another plan."""
-    return None if before.replans < policy.replans else f"all {policy.replans} new plans are used up"
+    return (
+        None if before.replans < policy.replans else f"all {policy.replans} new plans are used up"
+    )
 
 
 @guard

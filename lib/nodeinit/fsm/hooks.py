@@ -111,7 +111,9 @@ class HookRunner:
             raise fail(str(error), temporary=True, delay=error.delay) from error
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise
-        except BaseException as error:  # a hook may raise anything; nothing of it may end the driver
+        except (
+            BaseException
+        ) as error:  # a hook may raise anything; nothing of it may end the driver
             raise fail(f"raised {type(error).__name__}: {error}") from error
         if answer is None or not check:
             return ctx
@@ -158,7 +160,7 @@ class HookRunner:
         await asyncio.wait({task}, timeout=self.grace)
 
 
-class _Elapsed(Exception):  # noqa: N818
+class _Elapsed(Exception):
     """The deadline of a call passed."""
 
 

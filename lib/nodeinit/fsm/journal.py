@@ -41,7 +41,9 @@ class Journal:
         self._codec = core.definition.codec
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            self._file = os.open(
+                self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600
+            )
         except FileExistsError:
             raise JournalError(
                 f"{self.path}: exists already; a journal belongs to one run, choose another path"
@@ -110,7 +112,9 @@ def dump_step(step: Step, codec: Any = None) -> dict[str, Any]:
         }
         for run in step.hooks
     ]
-    return {key: value for key, value in record.items() if value not in (None, [], {}) or key == "set"}
+    return {
+        key: value for key, value in record.items() if value not in (None, [], {}) or key == "set"
+    }
 
 
 def _dump_effect(effect: Effect) -> dict[str, Any]:

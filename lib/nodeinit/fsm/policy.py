@@ -77,7 +77,7 @@ class Policy:
 
     def backoff(self, phase: str, visit: int, tries: int, asked: float | None) -> float:
         """Seconds to wait before a phase is tried again; never less than its source asked for."""
-        rng = random.Random(f"{self.seed}/{phase}/{visit}")  # noqa: S311  not for secrets
+        rng = random.Random(f"{self.seed}/{phase}/{visit}")
         return max(asked or 0.0, self.of(phase).backoff.seconds(tries, rng))
 
     def with_phases(self, **phases: Mapping[str, Any]) -> Policy:

@@ -15,6 +15,14 @@ from nodeinit.fsm.policy import Policy
 from nodeinit.fsm.snapshot import Step
 
 
+class Displacement(Exception):  # an outcome, not an error
+    """Raised by an activity: what the plan counted on is gone. `ctx` carries the new plan."""
+
+    def __init__(self, message: str, ctx: Any) -> None:
+        super().__init__(message)
+        self.ctx = ctx
+
+
 class _Books(Protocol):
     def __call__(self, occurred: Occurred) -> Step: ...
 

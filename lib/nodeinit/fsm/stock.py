@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nodeinit.fsm.core import Core, Machine, build_machine, staleness
-from nodeinit.fsm.definition import Definition, Edge, Guard
+from nodeinit.fsm.core import Core, Machine, MachineError, build_machine, staleness
+from nodeinit.fsm.definition import Definition, Guard
 from nodeinit.fsm.events import Event, Occurred
 from nodeinit.fsm.policy import Policy
 from nodeinit.fsm.snapshot import Snapshot
@@ -21,12 +21,20 @@ class StockModel:
 
     state: str
 
-    def __init__(self, definition: Definition, policy: Policy | None = None, ctx: Any = None) -> None:
+    def __init__(
+        self, definition: Definition, policy: Policy | None = None, ctx: Any = None
+    ) -> None:
         self._core = Core(definition, policy)
         self.policy = self._core.policy
         self.snapshot: Snapshot = self._core.initial(ctx)
 
-    def moved(self, data: Any) -> None:
+    def check_fresh(self, data: Any) -> None:
+        """Refuse an event from a visit that is over, as `transitions` refuses one without an edge."""
+        stale = staleness(self.snapshot, _occurred(data))
+        if stale:
+            raise MachineError(stale)
+
+    def follow(self, data: Any) -> None:
         """Bring the snapshot along; called by the machine after each change of state."""
         self.snapshot = self._core.step(self.snapshot, _occurred(data)).after
 
@@ -36,19 +44,19 @@ def stock_machine(
 ) -> Any:
     """A machine of the class `machine_cls` (`transitions.Machine` by default) for a definition.
 
-    With a `StockModel` as `model` it takes the same steps as the core. Without one it has the
-    states, the edges and the guards' names, which is all that a `GraphMachine` or markup needs.
+    With a `StockModel` as `model` (the default) it takes the same steps as the core; a model of your
+    own needs the attributes `snapshot` and `policy` for the guards to look at.
     """
-    stock = isinstance(model, StockModel)
-    if stock:
-        kwargs.setdefault("after_state_change", model.moved)
-
-    def conditions(edge: Edge) -> list[Callable[[Any], bool]]:
-        guards = (_fresh, *edge.guards) if stock else edge.guards
-        return [_condition(guard) for guard in guards]
-
+    model = StockModel(definition) if model is None else model
+    if isinstance(model, StockModel):
+        kwargs.setdefault("prepare_event", model.check_fresh)
+        kwargs.setdefault("after_state_change", model.follow)
     return build_machine(
-        definition, machine_cls or Machine, conditions=conditions, model=model, **kwargs
+        definition,
+        machine_cls or Machine,
+        conditions=lambda edge: [_condition(guard) for guard in edge.guards],
+        model=model,
+        **kwargs,
     )
 
 
@@ -64,6 +72,3 @@ def _condition(guard: Guard) -> Callable[[Any], bool]:
 
     check.__name__ = check.__qualname__ = guard.name
     return check
-
-
-_fresh = Guard("fresh", lambda snapshot, occurred, _policy: staleness(snapshot, occurred))

@@ -1,0 +1,100 @@
+"""The port between the machine and a cluster: everything an activity asks of the outside world.
+
+`RayCluster` answers with Ray, `SimCluster` from memory; the activities cannot tell which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from nodeinit.callbacks import CallbackSpec
+from nodeinit.context import CallbackCtx, NodeModelDownloadable, NodeReport
+from nodeinit.download.manifest import Manifest
+from nodeinit.placement.topology import ClusterSnapshot, Placement, PlacementPlan
+
+
+@attrs.frozen
+class Progress:
+    """How far a host is: bytes done and to do, the file being fetched, and what it is doing."""
+
+    node_id: str
+    done: int
+    total: int
+    file: str = ""
+    stage: str = "fetch"
+
+
+@attrs.frozen
+class FetchJob:
+    """What one host has to bring, and what its `on_node_download` hooks get.
+
+    `name` identifies the job on the cluster. `path` is where the model is to be published (or
+    already lies, when `verify_only`). `hooks` are the callbacks that have an `on_node_download`; they
+    are made anew on the host from their specification, never pickled with the config.
+    `hook_deadline` (seconds) bounds each of their calls.
+    """
+
+    name: str
+    manifest: Manifest
+    mode: NodeModelDownloadable
+    path: str
+    ctx: CallbackCtx
+    hooks: tuple[CallbackSpec, ...] = ()
+    hook_deadline: float | None = None
+    verify_only: bool = False
+
+
+class Cluster(Protocol):
+    """What a node needs of a cluster. Errors are `TemporaryError` or `PermanentError`."""
+
+    async def snapshot(self) -> ClusterSnapshot:
+        """Hosts, free resources and live groups, now."""
+        ...
+
+    async def manifest(self, source: str, model_id: str) -> Manifest:
+        """Read the manifest of a model source, without bringing its files anywhere."""
+        ...
+
+    async def fetch(
+        self, node_id: str, job: FetchJob, on_progress: Callable[[Progress], None]
+    ) -> NodeReport:
+        """Bring (or verify) a job's files on one host and run `on_node_download` there.
+
+        Cancelling the call stops the work on the host and returns once the host has said so.
+        """
+        ...
+
+    async def reserve(self, plan: PlacementPlan, name: str) -> Placement:
+        """Reserve a plan's bundles on its hosts as a group called `name`, and read back what came.
+
+        Returns when the group is created. Raises `Displaced` when the plan's hosts cannot give what it
+        needs any more. On any failure or cancellation the group is removed before the call ends.
+        """
+        ...
+
+    async def observe(self, group: Any) -> Placement:
+        """Where a group that somebody else made stands, given its handle. Never changes it."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Remove the group called `name`, if there is one, and wait until its resources are back."""
+        ...
+
+    async def lost(self, placement: Placement) -> str:
+        """Wait until a placement is no longer good (a host died, a bundle moved); say why."""
+        ...
+
+    async def stop_fetch(self, name: str) -> None:
+        """Make sure that nothing of the fetch called `name` is left running or half-written."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the cluster object itself holds (an embedded Ray, say)."""
+        ...
+
+
+class Displaced(Exception):  # an outcome, not an error
+    """Capacity that a plan counted on is gone; planning again may find other hosts."""

@@ -1,0 +1,356 @@
+"""A cluster in memory: deterministic, with faults on demand, for tests and dry runs.
+
+It has hosts with resources, groups that hold them, files on hosts and fetches under way, and it
+keeps books of all of it: `leftovers` tells what a node left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from nodeinit.clusters.base import Displaced, FetchJob, Progress
+from nodeinit.clusters.host_hooks import run_host_hooks
+from nodeinit.context import NodeModelDownloadable, NodeReport
+from nodeinit.download.manifest import Manifest, ManifestFile, total_size
+from nodeinit.errors import PermanentError, TemporaryError
+from nodeinit.fsm.executor import Executor, InlineExecutor
+from nodeinit.placement.topology import (
+    Bundle,
+    ClusterSnapshot,
+    Group,
+    Host,
+    PlacedBundle,
+    Placement,
+    PlacementPlan,
+    fixed,
+)
+
+
+@attrs.frozen
+class SimFault:
+    """What goes wrong in the `call`-th call (0 for the first) of an operation.
+
+    `op` is a method of the cluster (`snapshot`, `manifest`, `fetch`, `reserve`, `observe`, `remove`,
+    `stop_fetch`). `kind` is `temporary`, `permanent` or `crash` (raise), `hang` (until cancelled),
+    `slow` (take `seconds` longer), `kill` (the host `node_id` dies during the call), `steal`
+    (somebody takes all that is free on `node_id`), or `lie` (the call claims success without it).
+    """
+
+    op: str
+    kind: str
+    call: int = 0
+    node_id: str | None = None
+    seconds: float = 30.0
+
+
+@attrs.define(eq=False)
+class SimGroup:
+    """A live group; also the handle that a callback may put into `ctx.placement_group`."""
+
+    id: str
+    name: str
+    strategy: str
+    bundles: tuple[Bundle, ...]
+    node_ids: tuple[str, ...]
+    ours: bool
+    state: str = "CREATED"
+
+
+@attrs.define(eq=False)
+class _SimHost:
+    host: Host
+    alive: bool = True
+    published: set[tuple[str, str]] = attrs.field(factory=set)  # (revision, file)
+
+
+def sim_host(node_id: str, *, labels: Mapping[str, str] | None = None, **resources: float) -> Host:
+    """A host with everything free: `sim_host("a", GPU=8, CPU=64)`."""
+    amounts = {name: fixed(value) for name, value in resources.items()}
+    return Host(node_id, f"host-{node_id}", amounts, amounts, labels or {})
+
+
+SIM_MANIFEST = Manifest(
+    "sim/model",
+    "sim",
+    (
+        ManifestFile("config.json", 1_000, "0" * 64),
+        ManifestFile("model-00001-of-00002.safetensors", 4_000_000, "1" * 64),
+        ManifestFile("model-00002-of-00002.safetensors", 3_000_000, "2" * 64),
+        ManifestFile("tokenizer.json", 2_000, "3" * 64),
+    ),
+)
+
+
+class SimCluster:
+    """Implements `Cluster` in memory. All waiting is `asyncio.sleep`, so virtual time applies.
+
+    `bandwidth` is bytes per second and host, `latency` the seconds that any call takes.
+    """
+
+    def __init__(
+        self,
+        hosts: Sequence[Host],
+        *,
+        manifest: Manifest = SIM_MANIFEST,
+        faults: Sequence[SimFault] = (),
+        latency: float = 0.01,
+        bandwidth: float = 1_000_000.0,
+        executor: Executor | None = None,
+    ) -> None:
+        self.hosts = {host.node_id: _SimHost(host) for host in hosts}
+        self.groups: dict[str, SimGroup] = {}
+        self.fetching: dict[str, str] = {}
+        self.staging: dict[str, str] = {}
+        self.calls: dict[str, int] = {}
+        self.moved = 0
+        self._manifest = manifest
+        self._faults = {(fault.op, fault.call): fault for fault in faults}
+        self._latency = latency
+        self._bandwidth = bandwidth
+        self._executor = executor or InlineExecutor()
+        self._ids = 0
+        self._shaken = asyncio.Event()
+
+    # -- the port --------------------------------------------------------------------------------
+
+    async def snapshot(self) -> ClusterSnapshot:
+        """Hosts with what is free of them, and live groups."""
+        await self._enter("snapshot")
+        return self.now()
+
+    async def manifest(self, source: str, model_id: str) -> Manifest:
+        """The manifest that the cluster was made with."""
+        await self._enter("manifest")
+        return attrs.evolve(self._manifest, model_id=model_id, source=source)
+
+    async def fetch(
+        self, node_id: str, job: FetchJob, on_progress: Callable[[Progress], None]
+    ) -> NodeReport:
+        """Move the files that the host lacks, in time, through staging; then the host's hooks."""
+        self._alive(node_id)
+        self.fetching[job.name] = node_id
+        try:
+            fault = await self._enter("fetch")
+            self._alive(node_id)
+            files = job.manifest.select(job.mode)
+            revision = job.manifest.revision
+            have = self.hosts[node_id].published
+            lacking = [file for file in files if (revision, file.path) not in have]
+            if lacking and job.verify_only:
+                raise PermanentError(f"{job.path}: {lacking[0].path} is missing on {node_id}")
+            fetched = total_size(lacking)
+            await self._move(node_id, job, lacking, on_progress)
+            if fault is not None and fault.kind == "lie":
+                have -= {(revision, file.path) for file in lacking[-1:]}
+            custom = await run_host_hooks(
+                job.hooks, job.ctx, node_id, self._executor, job.hook_deadline
+            )
+            self._alive(node_id)
+        finally:
+            self.fetching.pop(job.name, None)
+            self.staging.pop(job.name, None)
+        present = [file for file in files if (revision, file.path) in have]
+        return NodeReport(
+            node_id=node_id,
+            path=job.path,
+            mode=job.mode,
+            revision=revision,
+            files=len(present),
+            bytes=total_size(present),
+            fetched=fetched,
+            verified=len(present) == len(files),
+            custom_data=custom,
+        )
+
+    async def reserve(self, plan: PlacementPlan, name: str) -> Placement:
+        """Take the plan's bundles on the plan's hosts, or say that they are not there any more."""
+        try:
+            fault = await self._enter("reserve")
+            if fault is not None and fault.kind == "lie":
+                moved = [n for n in self.hosts if n != plan.node_ids[-1]] or [plan.node_ids[-1]]
+                plan = attrs.evolve(plan, node_ids=(*plan.node_ids[:-1], moved[0]))
+            elif not self._fits(plan):
+                raise Displaced(f"the hosts of the plan cannot give what {name} needs any more")
+            group = self.make_group(plan.bundles, plan.node_ids, name=name, strategy=plan.strategy)
+            group.ours = True
+            await asyncio.sleep(self._latency)
+            return self._placement(group, adopted=False)
+        except BaseException:
+            self.groups.pop(name, None)
+            raise
+
+    async def observe(self, group: Any) -> Placement:
+        """Where a group stands, given its handle."""
+        await self._enter("observe")
+        found = next((g for g in self.groups.values() if g.id == getattr(group, "id", None)), None)
+        if found is None:
+            raise PermanentError(f"there is no placement group {group!r} on this cluster")
+        return self._placement(found, adopted=True)
+
+    async def remove(self, name: str) -> None:
+        """Remove a group of ours; one that is not there is fine."""
+        fault = await self._enter("remove")
+        if fault is None or fault.kind != "lie":
+            self.groups.pop(name, None)
+
+    async def stop_fetch(self, name: str) -> None:
+        """End a fetch and clear what it staged."""
+        await self._enter("stop_fetch")
+        self.fetching.pop(name, None)
+        self.staging.pop(name, None)
+
+    async def lost(self, placement: Placement) -> str:
+        """Wait until a host of the placement dies or its group is gone."""
+        while True:
+            for node_id in placement.hosts:
+                if not self.hosts[node_id].alive:
+                    return f"host {node_id} died"
+            if all(group.id != placement.group_id for group in self.groups.values()):
+                return f"the group {placement.name} was removed by somebody else"
+            self._shaken.clear()
+            await self._shaken.wait()
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+    # -- the world around ------------------------------------------------------------------------
+
+    def make_group(
+        self,
+        bundles: Sequence[Bundle],
+        node_ids: Sequence[str],
+        *,
+        name: str = "",
+        strategy: str = "PACK",
+    ) -> SimGroup:
+        """Somebody's group, exactly there; a callback may hand it over as `ctx.placement_group`."""
+        self._ids += 1
+        group = SimGroup(
+            f"{self._ids:032x}", name, strategy, tuple(bundles), tuple(node_ids), ours=False
+        )
+        self.groups[name or group.id] = group
+        return group
+
+    def kill_host(self, node_id: str) -> None:
+        """A host dies: its fetches fail, its files are gone, groups on it are no longer good."""
+        self.hosts[node_id].alive = False
+        self.hosts[node_id].published.clear()
+        self._shaken.set()
+
+    def steal(self, node_id: str) -> None:
+        """Somebody takes everything that is free on a host."""
+        host = self.now().host(node_id)
+        free = {k: v for k, v in host.available.items() if v > 0} if host and host.alive else {}
+        if free:
+            self.make_group([Bundle(free)], [node_id], name=f"thief-{self._ids}")
+
+    def now(self) -> ClusterSnapshot:
+        """The snapshot of this moment, without a call."""
+        hosts = []
+        for node_id, sim in self.hosts.items():
+            free = dict(sim.host.total)
+            for group in self.groups.values():
+                for bundle, at in zip(group.bundles, group.node_ids, strict=True):
+                    if at == node_id:
+                        for resource, value in bundle.resources.items():
+                            free[resource] = free.get(resource, 0) - value
+            hosts.append(attrs.evolve(sim.host, available=free, alive=sim.alive))
+        groups = tuple(
+            Group(g.id, g.name, g.state, g.bundles, g.strategy, g.node_ids)
+            for g in self.groups.values()
+        )
+        return ClusterSnapshot(tuple(hosts), groups)
+
+    def leftovers(self) -> list[str]:
+        """What nodes acquired here and have not given back; empty when nothing is left behind."""
+        return [
+            *(f"group {group.name}" for group in self.groups.values() if group.ours),
+            *(f"fetch {name} on {node_id}" for name, node_id in self.fetching.items()),
+            *(f"staging of {name} on {node_id}" for name, node_id in self.staging.items()),
+        ]
+
+    def is_complete(self, node_id: str, manifest: Manifest, mode: NodeModelDownloadable) -> bool:
+        """Whether a host really has the files of a manifest, whatever anybody reported."""
+        have = self.hosts[node_id].published
+        return all((manifest.revision, file.path) in have for file in manifest.select(mode))
+
+    def publish(self, node_id: str, manifest: Manifest | None = None) -> None:
+        """Put a model on a host beforehand."""
+        manifest = manifest or self._manifest
+        self.hosts[node_id].published |= {(manifest.revision, file.path) for file in manifest.files}
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    async def _enter(self, op: str) -> SimFault | None:
+        """Count a call, take its time, and let its fault happen."""
+        call = self.calls.get(op, 0)
+        self.calls[op] = call + 1
+        await asyncio.sleep(self._latency)
+        fault = self._faults.get((op, call))
+        match fault:
+            case None:
+                return None
+            case SimFault(kind="temporary"):
+                raise TemporaryError(f"{op} failed for the moment")
+            case SimFault(kind="permanent"):
+                raise PermanentError(f"{op} failed for good")
+            case SimFault(kind="crash"):
+                raise RuntimeError(f"{op} crashed")
+            case SimFault(kind="hang"):
+                await asyncio.get_running_loop().create_future()
+            case SimFault(kind="slow", seconds=seconds):
+                await asyncio.sleep(seconds)
+            case SimFault(kind="kill", node_id=str(node_id)) if node_id in self.hosts:
+                self.kill_host(node_id)
+            case SimFault(kind="steal", node_id=str(node_id)) if node_id in self.hosts:
+                self.steal(node_id)
+        return fault
+
+    def _alive(self, node_id: str) -> None:
+        if node_id not in self.hosts or not self.hosts[node_id].alive:
+            raise TemporaryError(f"host {node_id} is dead")
+
+    async def _move(
+        self,
+        node_id: str,
+        job: FetchJob,
+        files: Sequence[ManifestFile],
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        done, total = 0, total_size(files)
+        for file in files:
+            self.staging[job.name] = node_id
+            await asyncio.sleep(file.size / self._bandwidth)
+            self._alive(node_id)
+            done += file.size
+            self.moved += file.size
+            on_progress(Progress(node_id, done, total, file.path))
+        # Published as a whole: a reader never sees a part.
+        revision = job.manifest.revision
+        self.hosts[node_id].published |= {(revision, file.path) for file in files}
+        self.staging.pop(job.name, None)
+
+    def _fits(self, plan: PlacementPlan) -> bool:
+        snapshot = self.now()
+        free = {host.node_id: dict(host.available) for host in snapshot.alive}
+        for bundle, node_id in zip(plan.bundles, plan.node_ids, strict=True):
+            if node_id not in free:
+                return False
+            for resource, value in bundle.resources.items():
+                free[node_id][resource] = free[node_id].get(resource, 0) - value
+                if free[node_id][resource] < 0:
+                    return False
+        return True
+
+    def _placement(self, group: SimGroup, *, adopted: bool) -> Placement:
+        bundles = tuple(
+            PlacedBundle(index, node_id, bundle.units())
+            for index, (bundle, node_id) in enumerate(
+                zip(group.bundles, group.node_ids, strict=True)
+            )
+        )
+        return Placement(group.id, group.name, group.strategy, group.state, bundles, adopted)

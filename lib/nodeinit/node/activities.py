@@ -1,0 +1,144 @@
+"""The work of each phase of the standard machine: `async def activity(ctx, run) -> ctx`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+
+from nodeinit.callbacks import ON_NODE_DOWNLOAD
+from nodeinit.clusters.base import Cluster, Displaced, FetchJob
+from nodeinit.context import CallbackCtx, ModelFiles, NodeReport
+from nodeinit.download.store import published_path
+from nodeinit.errors import PermanentError, TemporaryError
+from nodeinit.fsm.events import Held, Occurred
+from nodeinit.fsm.run import Displacement, Run
+from nodeinit.fsm.snapshot import Snapshot
+from nodeinit.node.phases import Holding
+from nodeinit.node.planning import adopt, is_adopted, make_plan, mode_on, still_good
+from nodeinit.placement.topology import ClusterSnapshot, Placement
+
+
+async def read_config(ctx: CallbackCtx, run: Run) -> CallbackCtx:
+    """`config`: a plan for the workers, then the manifest of the model.
+
+    The plan comes first: a request that cannot be met ends here, before a byte of the model is read.
+    """
+    plan = await make_plan(ctx, run)
+    config = ctx.llm_config
+    manifest = await run.cluster.manifest(config.model_source, config.model_id)
+    # Whoever brings the files himself has them where the source is, by the same path everywhere.
+    store = published_path(config.nodeinit.store, manifest)
+    path = str(store) if ctx.run_init_node else manifest.source
+    return ctx.evolve(plan=plan, model=ModelFiles(path, manifest))
+
+
+async def bring_model(ctx: CallbackCtx, run: Run) -> CallbackCtx:
+    """`download`: the model's files on every host of the plan, fetched side by side and verified.
+
+    No GPU is held while bytes move. One host's failure stops the others, and each of them says so.
+    """
+    if not await still_good(ctx, run):
+        ctx = ctx.evolve(plan=await make_plan(ctx, run))
+    assert ctx.plan is not None
+    hosts = ctx.plan.hosts
+    tasks = {}
+    try:
+        async with asyncio.TaskGroup() as group:
+            for node_id in hosts:
+                tasks[node_id] = group.create_task(_fetch(ctx, run, node_id, hosts))
+    except BaseExceptionGroup as failures:
+        raise _first(failures) from failures
+    reports = {node_id: task.result() for node_id, task in sorted(tasks.items())}
+    custom_data = ctx.custom_data
+    for report in reports.values():
+        custom_data = custom_data.update(report.custom_data)
+    return ctx.evolve(nodes=reports, custom_data=custom_data)
+
+
+async def _fetch(ctx: CallbackCtx, run: Run, node_id: str, hosts: tuple[str, ...]) -> NodeReport:
+    assert ctx.model is not None
+    name = f"{run.node}-fetch-{run.attempt}-{node_id}"
+    hooks = tuple(bound.spec for bound in run.callbacks if ON_NODE_DOWNLOAD in bound.hooks)
+    job = FetchJob(
+        name=name,
+        manifest=ctx.model.manifest,
+        mode=mode_on(ctx, node_id, hosts),
+        path=ctx.model.path,
+        ctx=ctx.evolve(llm_config=ctx.llm_config.without_callbacks()),
+        hooks=hooks,
+        hook_deadline=run.policy.hook_deadline,
+        verify_only=not ctx.run_init_node,
+    )
+    async with run.holding(Holding.FETCH, name):
+        report: NodeReport = await run.cluster.fetch(node_id, job, run.progress)
+        return report
+
+
+def _first(failures: BaseExceptionGroup) -> BaseException:
+    """The failure to report of several: one that rules out trying again, if there is any."""
+    leaves: list[BaseException] = []
+    for failure in failures.exceptions:
+        leaves.append(_first(failure) if isinstance(failure, BaseExceptionGroup) else failure)
+    permanent = [leaf for leaf in leaves if not isinstance(leaf, TemporaryError)]
+    return (permanent or leaves)[0]
+
+
+async def place_workers(ctx: CallbackCtx, run: Run) -> CallbackCtx:
+    """`placement`: reserve the plan's bundles on the plan's hosts and read back what came of it.
+
+    Raises `Displacement` with a new plan when the hosts cannot give what the plan counted on, or
+    when a hook asked for something else that needs hosts without the model.
+    """
+    plan = ctx.plan
+    assert plan is not None
+    if not await still_good(ctx, run):
+        plan = await make_plan(ctx, run)
+        if not set(plan.hosts) <= set(ctx.nodes):
+            raise Displacement("the plan changed after the download", ctx.evolve(plan=plan))
+        ctx = ctx.evolve(plan=plan)
+    placement = await (adopt(ctx, run) if is_adopted(ctx) else _reserve(ctx, run))
+    snapshot: ClusterSnapshot = await run.cluster.snapshot()
+    hosts = tuple(host for host in snapshot.hosts if host.node_id in placement.hosts)
+    return ctx.evolve(placement=placement, observed=ClusterSnapshot(hosts))
+
+
+async def _reserve(ctx: CallbackCtx, run: Run) -> Placement:
+    name = f"{run.node}-{run.attempt}"
+    run.acquire(Holding.GROUP, name)
+    try:
+        placement: Placement = await run.cluster.reserve(ctx.plan, name)
+    except Displaced as displaced:
+        await run.cluster.remove(name)
+        run.dropped(Holding.GROUP, name)
+        new = await make_plan(ctx, run)
+        if new == ctx.plan:
+            raise TemporaryError(f"{displaced}; no other hosts would do") from displaced
+        raise Displacement(str(displaced), ctx.evolve(plan=new)) from displaced
+    run.acquired(Holding.GROUP, name)
+    return placement
+
+
+async def watch_node(ctx: CallbackCtx, run: Run) -> str:
+    """`ready`: waits until the placement is no longer what it was, and says why."""
+    if ctx.placement is None:
+        raise PermanentError("a ready node has a placement")
+    why: str = await run.cluster.lost(ctx.placement)
+    return why
+
+
+async def remove_group(held: Held, cluster: Cluster) -> None:
+    """Undo of a group: remove it by its name; it need not exist."""
+    await cluster.remove(held.name)
+
+
+async def stop_fetch(held: Held, cluster: Cluster) -> None:
+    """Undo of a fetch: nothing of it runs on, and nothing half-written stays."""
+    await cluster.stop_fetch(held.name)
+
+
+def next_plan(after: Snapshot, _occurred: Occurred) -> Snapshot:
+    """Assign of the edges that begin another plan: what belonged to the old placement is gone."""
+    ctx: CallbackCtx = after.ctx
+    changed = ctx.evolve(attempt=ctx.attempt + 1, placement=None, observed=None)
+    return attrs.evolve(after, ctx=changed)
