@@ -83,29 +83,38 @@ class NodeReport:
     custom_data: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map)
 
 
-BEFORE_DOWNLOAD = ("on_before_init", "on_before_download")
-BEFORE_PLACEMENT = (*BEFORE_DOWNLOAD, "on_before_placement")
 _UNTIL = "writable_in"
+_NEVER: dict[str, Any] = {_UNTIL: ()}
+_ANY_HOOK: dict[str, Any] = {_UNTIL: None}
+_FIRST_HOOK: dict[str, Any] = {_UNTIL: ("on_before_init",)}
+_UNTIL_DOWNLOAD: dict[str, Any] = {_UNTIL: ("on_before_init", "on_before_download")}
+_UNTIL_PLACEMENT: dict[str, Any] = {
+    _UNTIL: ("on_before_init", "on_before_download", "on_before_placement")
+}
+# Converters are functions of their own, with types: so a type checker knows what a hook may write.
 
 
-def _field(
-    writable_in: tuple[str, ...] | None, *, default: Any = attrs.NOTHING, converter: Any = None
-) -> Any:
-    """A field of the context: hooks that may change it, `None` for any of them, `()` for none."""
-    return attrs.field(
-        default=default, converter=converter, repr=redacted, metadata={_UNTIL: writable_in}
-    )
+def _mode(value: NodeModelDownloadable | str) -> NodeModelDownloadable:
+    return NodeModelDownloadable.coerce(value)
 
 
-def _map_field(name: str, writable_in: tuple[str, ...] | None) -> Any:
-    return _field(writable_in, default=EMPTY, converter=lambda value: freeze_map(value, name))
+def _extra_init_kwargs(value: Mapping[str, Any] | None) -> FrozenMap:
+    return freeze_map(value, "extra_init_kwargs")
 
 
-def _optional_env(value: Mapping[str, Any] | None) -> FrozenMap | None:
+def _custom_data(value: Mapping[str, Any] | None) -> FrozenMap:
+    return freeze_map(value, "custom_data")
+
+
+def _nodes(value: Mapping[str, Any] | None) -> FrozenMap:
+    return freeze_map(value, "nodes")
+
+
+def _runtime_env(value: Mapping[str, Any] | None) -> FrozenMap | None:
     return None if value is None else freeze_map(value, "runtime_env")
 
 
-def _flag(value: Any) -> bool:
+def _flag(value: bool) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"run_init_node must be True or False, not {value!r}")
     return value
@@ -128,44 +137,46 @@ class CallbackCtx:
     unchanged. Mappings are deeply immutable: `ctx.evolve(custom_data=ctx.custom_data.set("k", 1))`.
     """
 
-    llm_config: LLMConfig = _field(())
+    llm_config: LLMConfig = attrs.field(metadata=_NEVER)
     """The config of the model. Never changed."""
-    local_node_download_model: NodeModelDownloadable = _field(
-        BEFORE_DOWNLOAD,
-        default=NodeModelDownloadable.MODEL_AND_TOKENIZER,
-        converter=NodeModelDownloadable.coerce,
+    local_node_download_model: NodeModelDownloadable = attrs.field(
+        default=NodeModelDownloadable.MODEL_AND_TOKENIZER, converter=_mode, metadata=_UNTIL_DOWNLOAD
     )
     """What the host of the engine (the first bundle) needs."""
-    worker_node_download_model: NodeModelDownloadable = _field(
-        BEFORE_DOWNLOAD,
-        default=NodeModelDownloadable.MODEL_AND_TOKENIZER,
-        converter=NodeModelDownloadable.coerce,
+    worker_node_download_model: NodeModelDownloadable = attrs.field(
+        default=NodeModelDownloadable.MODEL_AND_TOKENIZER, converter=_mode, metadata=_UNTIL_DOWNLOAD
     )
     """What every other host of the plan needs."""
-    placement_group: PlacementRequest | Any | None = _field(
-        BEFORE_PLACEMENT, default=None, converter=_placement_group
+    placement_group: PlacementRequest | Any | None = attrs.field(
+        default=None, converter=_placement_group, metadata=_UNTIL_PLACEMENT
     )
     """A request to plan, a group to adopt, or `None`: what the config asks for."""
-    extra_init_kwargs: FrozenMap = _map_field("extra_init_kwargs", None)
+    extra_init_kwargs: FrozenMap = attrs.field(
+        default=EMPTY, converter=_extra_init_kwargs, repr=redacted, metadata=_ANY_HOOK
+    )
     """Keyword arguments for the engine."""
-    runtime_env: FrozenMap | None = _field(BEFORE_DOWNLOAD, default=None, converter=_optional_env)
+    runtime_env: FrozenMap | None = attrs.field(
+        default=None, converter=_runtime_env, repr=redacted, metadata=_UNTIL_DOWNLOAD
+    )
     """Ray's runtime environment for the processes on the hosts."""
-    custom_data: FrozenMap = _map_field("custom_data", None)
+    custom_data: FrozenMap = attrs.field(
+        default=EMPTY, converter=_custom_data, repr=redacted, metadata=_ANY_HOOK
+    )
     """The user's own."""
-    run_init_node: bool = _field(("on_before_init",), default=True, converter=_flag)
+    run_init_node: bool = attrs.field(default=True, converter=_flag, metadata=_FIRST_HOOK)
     """`False`: nodeinit neither downloads nor reserves, but still verifies both."""
 
-    plan: PlacementPlan | None = _field((), default=None)
+    plan: PlacementPlan | None = attrs.field(default=None, metadata=_NEVER)
     """Where the bundles should go; set by `config`, renewed when the request or the cluster changes."""
-    model: ModelFiles | None = _field((), default=None)
+    model: ModelFiles | None = attrs.field(default=None, metadata=_NEVER)
     """What the hosts need and where it will be; set by `config`."""
-    placement: Placement | None = _field((), default=None)
+    placement: Placement | None = attrs.field(default=None, metadata=_NEVER)
     """Where Ray put the bundles; set by `placement`."""
-    observed: ClusterSnapshot | None = _field((), default=None)
+    observed: ClusterSnapshot | None = attrs.field(default=None, metadata=_NEVER)
     """The hosts of the placement as Ray reported them when it was read back; set by `placement`."""
-    attempt: int = _field((), default=1)
+    attempt: int = attrs.field(default=1, metadata=_NEVER)
     """Which plan of this node is being followed: 1 for the first, raised with every new one."""
-    nodes: FrozenMap = _map_field("nodes", ())
+    nodes: FrozenMap = attrs.field(default=EMPTY, converter=_nodes, repr=redacted, metadata=_NEVER)
     """`NodeReport` by node id; set by `download`."""
 
     def evolve(self, **changes: Any) -> CallbackCtx:
