@@ -98,9 +98,17 @@ async def place_workers(ctx: CallbackCtx, run: Run) -> CallbackCtx:
             raise Displacement("the plan changed after the download", ctx.evolve(plan=plan))
         ctx = ctx.evolve(plan=plan)
     placement = await (adopt(ctx, run) if is_adopted(ctx) else _reserve(ctx, run))
-    snapshot: ClusterSnapshot = await run.cluster.snapshot()
-    hosts = tuple(host for host in snapshot.hosts if host.node_id in placement.hosts)
-    return ctx.evolve(placement=placement, observed=ClusterSnapshot(hosts))
+    observed = _around(placement, await run.cluster.snapshot())
+    return ctx.evolve(placement=placement, observed=observed)
+
+
+def _around(placement: Placement, snapshot: ClusterSnapshot) -> ClusterSnapshot:
+    """The hosts of a placement and all groups on them: what it is judged by."""
+    here = set(placement.hosts)
+    return ClusterSnapshot(
+        tuple(host for host in snapshot.hosts if host.node_id in here),
+        tuple(group for group in snapshot.groups if here & set(group.assigned)),
+    )
 
 
 async def _reserve(ctx: CallbackCtx, run: Run) -> Placement:

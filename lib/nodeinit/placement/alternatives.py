@@ -1,0 +1,156 @@
+"""What would have to change for a request to fit, each found by planning again.
+
+A relaxation changes one thing about the request or the cluster. It is only ever named when a plan
+exists with it, so what a person is told to try does work.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from nodeinit.frozen import EMPTY
+from nodeinit.placement import labels
+from nodeinit.placement.demand import Term, demand_of, spans
+from nodeinit.placement.request import PlacementRequest
+from nodeinit.placement.search import find
+from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host, names
+
+_HINT = "accelerator_type:"
+
+
+@attrs.frozen
+class Alternative:
+    """A request and a cluster that fit each other, and what `text` a person has to do for it."""
+
+    text: str
+    request: PlacementRequest
+    snapshot: ClusterSnapshot
+
+
+def alternatives(request: PlacementRequest, snapshot: ClusterSnapshot) -> tuple[Alternative, ...]:
+    """The nearest relaxations that really fit, one of each sort: the easiest to do first."""
+    sorts: tuple[Iterable[Alternative], ...] = (
+        _smaller_groups(request, snapshot),
+        _spanning(request, snapshot),
+        _looser_strategy(request, snapshot),
+        _other_accelerators(request, snapshot),
+        _any_labels(request, snapshot),
+        _without_others(request, snapshot),
+        _more_hosts(request, snapshot),
+    )
+    firsts = (next(filter(_fits, candidates), None) for candidates in sorts)
+    return tuple(found for found in firsts if found is not None)
+
+
+def _fits(candidate: Alternative) -> bool:
+    return find(candidate.request, candidate.snapshot).plan is not None
+
+
+def _smaller_groups(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
+    """The same workers, in more and smaller tensor-parallel groups."""
+    size = request.tensor_parallel_size
+    if request.strategy.startswith("STRICT"):
+        return
+    for tp in range(size - 1, 0, -1):
+        if size % tp == 0:
+            pp = request.pipeline_parallel_size * (size // tp)
+            changed = attrs.evolve(request, tensor_parallel_size=tp, pipeline_parallel_size=pp)
+            text = f"with tensor_parallel_size={tp}, pipeline_parallel_size={pp}"
+            yield Alternative(text, changed, snapshot)
+
+
+def _spanning(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
+    if request.tensor_parallel_size > 1 and not (
+        request.span_tp or request.strategy == "STRICT_PACK"
+    ):
+        text = "with span_tp=True (a tensor-parallel group on several hosts, which is slower)"
+        yield Alternative(text, attrs.evolve(request, span_tp=True), snapshot)
+
+
+def _looser_strategy(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
+    if request.strategy.startswith("STRICT_"):
+        loose = request.strategy.removeprefix("STRICT_")
+        yield Alternative(f"with strategy={loose}", attrs.evolve(request, strategy=loose), snapshot)
+
+
+def _other_accelerators(
+    request: PlacementRequest, snapshot: ClusterSnapshot
+) -> Iterator[Alternative]:
+    wanted = request.accelerator_type
+    if wanted is None:
+        return
+    for other in sorted(
+        {kind for host in snapshot.alive for kind in accelerators(host)} - {wanted}
+    ):
+        bundles = tuple(_with_hint(bundle, wanted, other) for bundle in request.bundles)
+        changed = attrs.evolve(request, bundles=bundles, accelerator_type=other)
+        yield Alternative(f"with accelerator_type={other}", changed, snapshot)
+
+
+def _with_hint(bundle: Bundle, old: str, new: str) -> Bundle:
+    hint = bundle.resources.get(_HINT + old)
+    if hint is None:
+        return bundle
+    return attrs.evolve(
+        bundle, resources=bundle.resources.remove(_HINT + old).set(_HINT + new, hint)
+    )
+
+
+def _any_labels(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
+    if any(bundle.labels for bundle in request.bundles):
+        bundles = tuple(attrs.evolve(bundle, labels=EMPTY) for bundle in request.bundles)
+        yield Alternative("without labels", attrs.evolve(request, bundles=bundles), snapshot)
+
+
+def _without_others(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
+    """The cluster without one of the groups on it, the smallest first; then without any load."""
+    for group in sorted(snapshot.groups, key=_size_of):
+        if any(node_id is not None for node_id in group.assigned):
+            text = f"when group {group.name or group.group_id!r} is gone"
+            yield Alternative(text, request, snapshot.without(group))
+    yield Alternative("when its hosts are empty", request, snapshot.emptied())
+
+
+def _size_of(group: Group) -> tuple[int, int, str]:
+    return sum(bundle.gpu for bundle in group.bundles), len(group.bundles), group.group_id
+
+
+def _more_hosts(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
+    """The cluster with the least number of further, empty hosts like the largest that would do."""
+    demand = demand_of(request, spans(request)[0])
+    model = _largest(snapshot, demand.units[0].terms)
+    if model is None:
+        return
+    like = names(snapshot.hosts)[model.node_id]
+
+    def grown(count: int) -> Alternative:
+        twins = (
+            attrs.evolve(model, node_id=f"{model.node_id}+{i}", available=model.total, gpus=None)
+            for i in range(1, count + 1)
+        )
+        hosts = ClusterSnapshot((*snapshot.hosts, *twins), snapshot.groups)
+        text = f"with {count} more {'host' if count == 1 else 'hosts'} like {like}"
+        return Alternative(text, request, hosts)
+
+    # With a host for every unit nothing is left that a further one could give.
+    counts = range(1, len(demand_of(request, spans(request)[-1]).units) + 1)
+    if _fits(grown(counts[-1])):
+        yield grown(counts[bisect_left(counts, True, key=lambda count: _fits(grown(count)))])
+
+
+def _largest(snapshot: ClusterSnapshot, terms: Iterable[Term]) -> Host | None:
+    fitting = [host for host in snapshot.alive if all(term.admits(host) for term in terms)]
+    sizes = ("GPU", "TPU", "CPU", "memory")
+    return max(
+        fitting, key=lambda host: tuple(host.total.get(name, 0) for name in sizes), default=None
+    )
+
+
+def accelerators(host: Host) -> set[str]:
+    """The types of accelerator that a host has, by its resources and its label."""
+    found = {name.removeprefix(_HINT) for name in host.total if name.startswith(_HINT)}
+    label = host.labels.get(labels.ACCELERATOR_TYPE)
+    return found | ({label} if label else set())

@@ -1,0 +1,108 @@
+"""The request of a config is the group that Ray Serve LLM would make."""
+
+from __future__ import annotations
+
+import pytest
+
+from nodeinit.config import LLMConfig
+from nodeinit.errors import ConfigError
+from nodeinit.placement.request import PlacementRequest
+
+
+def request(**fields) -> PlacementRequest:
+    return PlacementRequest.from_config(LLMConfig(model_id="m", **fields))
+
+
+def units(made: PlacementRequest) -> list[dict]:
+    return [bundle.units() for bundle in made.bundles]
+
+
+def test_without_a_word_about_it_every_worker_gets_a_gpu():
+    made = request(engine_kwargs={"tensor_parallel_size": 2, "pipeline_parallel_size": 2})
+    assert units(made) == [{"GPU": 1}] * 4
+    assert (made.strategy, made.tensor_parallel_size, made.pipeline_parallel_size) == ("PACK", 2, 2)
+
+
+def test_replicas_are_not_multiplied_in():
+    made = request(engine_kwargs={"tensor_parallel_size": 2, "data_parallel_size": 4})
+    assert len(made.bundles) == 2
+
+
+def test_an_accelerator_is_hinted_at_in_every_bundle():
+    made = request(
+        accelerator_type="L4",
+        placement_group_config={"bundles": [{"GPU": 1, "accelerator_type:L4": 0.5}, {"GPU": 1}]},
+        engine_kwargs={"tensor_parallel_size": 2},
+    )
+    assert units(made) == [
+        {"GPU": 1, "accelerator_type:L4": 0.5},
+        {"GPU": 1, "accelerator_type:L4": 0.001},
+    ]
+    assert made.accelerator_type == "L4"
+
+
+def test_a_bundle_per_worker_is_repeated():
+    made = request(
+        placement_group_config={
+            "bundle_per_worker": {"GPU": 1, "CPU": 2},
+            "strategy": "STRICT_PACK",
+        },
+        engine_kwargs={"tensor_parallel_size": 4},
+    )
+    assert units(made) == [{"CPU": 2, "GPU": 1}] * 4
+    assert made.strategy == "STRICT_PACK"
+
+
+def test_cpu_and_tpu():
+    assert units(request(accelerator_config={"kind": "cpu"})) == [{"CPU": 1}]
+    cpu = request(placement_group_config={"bundles": [{"CPU": 2, "GPU": 0}]})
+    assert units(cpu) == [{"CPU": 2}]
+    assert units(request(accelerator_type="TPU-V6E")) == [
+        {"TPU": 1, "accelerator_type:TPU-V6E": 0.001}
+    ]
+
+
+def test_a_tpu_slice_is_refused_with_the_way_out():
+    with pytest.raises(ConfigError, match="list the bundles in placement_group_config"):
+        request(accelerator_type="TPU-V6E", accelerator_config={"kind": "tpu", "topology": "4x4"})
+
+
+def test_span_tp_is_read():
+    kwargs = {"engine_kwargs": {"tensor_parallel_size": 2}}
+    assert not request(**kwargs).span_tp
+    assert request(nodeinit={"span_tp": True}, **kwargs).span_tp
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        (
+            {"placement_group_config": {"bundle_per_worker": {"GPU": 0.5}}, "tp": 2},
+            "placement_group_config.bundles",
+        ),
+        (
+            {"placement_group_config": {"bundle_per_worker": {"GPU": 2}}, "tp": 2},
+            "placement_group_config.bundle_per_worker.GPU = 2:",
+        ),
+        (
+            {"placement_group_config": {"bundles": [{"GPU": 1}]}, "tp": 4},
+            "placement_group_config.bundles = 1 with a GPU: are too few",
+        ),
+        (
+            {
+                "placement_group_config": {
+                    "bundle_per_worker": {"GPU": 1},
+                    "strategy": "STRICT_SPREAD",
+                },
+                "tp": 2,
+            },
+            "placement_group_config.strategy",
+        ),
+    ],
+)
+def test_a_fault_names_its_place_in_the_file(fields, where):
+    tp = fields.pop("tp")
+    with pytest.raises(ConfigError) as caught:
+        request(engine_kwargs={"tensor_parallel_size": tp}, **fields)
+    assert where in str(caught.value)
+    assert len(caught.value.faults) == 1
