@@ -119,6 +119,10 @@ class InfeasibleError(PermanentError):
     """No placement exists for the request on this cluster, however long one waits."""
 
 
+class NoCapacityError(TemporaryError):
+    """The request fits this cluster, but not what is free of it now."""
+
+
 class DefinitionError(NodeInitError):
     """A machine's definition is not sound; `problems` lists every reason."""
 

@@ -23,6 +23,7 @@ from nodeinit import (
 from nodeinit.clusters.simulated import SimFault
 from nodeinit.fsm.executor import InlineExecutor, ThreadExecutor
 from nodeinit.fsm.snapshot import Step
+from nodeinit.placement.topology import Bundle
 from nodeinit.testing.virtual_time import run_virtual
 from tests.node.bring_up import cluster, initializer, llm_config, states
 
@@ -257,3 +258,24 @@ def test_the_default_executor_runs_hooks_beside_the_loop() -> None:
         return node
 
     assert "ready" in states(asyncio.run(main()))
+
+
+def test_what_does_not_fit_now_is_waited_for_and_then_called_infeasible() -> None:
+    async def main() -> None:
+        sim = cluster(2)
+        busy = sim.make_group([Bundle.of(GPU=1)], ["a"], name="somebody")
+        async with initializer(llm_config(), sim) as node:
+            await node.wait_for("backoff")
+            assert "somebody" in node.explain()
+            sim.groups.pop(busy.name)
+            await node.wait_for("ready")
+
+        sim = cluster(2)
+        sim.make_group([Bundle.of(GPU=1)], ["a"], name="somebody")
+        async with initializer(llm_config(), sim) as node:
+            with pytest.raises(InitializationFailed) as caught:
+                await node.wait_for("ready")
+        assert ("infeasible", True) == (caught.value.reason.code, caught.value.reason.temporary)
+        assert 3 == sum(step.after.state == "config" for step in node.steps if step.edge)
+
+    run_virtual(main())

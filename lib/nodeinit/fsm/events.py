@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from nodeinit.errors import HookError, InfeasibleError, TemporaryError
+from nodeinit.errors import HookError, InfeasibleError, NoCapacityError, TemporaryError
 
 
 class Event(enum.StrEnum):
@@ -79,6 +79,8 @@ class Reason:
         match error:
             case HookError():
                 return cls("hook", text, phase, error.temporary, error.delay)
+            case NoCapacityError():
+                return cls("infeasible", text, phase, True, error.delay)
             case TemporaryError():
                 return cls("error", text, phase, True, error.delay)
             case InfeasibleError():

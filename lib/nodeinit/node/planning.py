@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nodeinit.context import CallbackCtx, NodeModelDownloadable
-from nodeinit.errors import InfeasibleError, PermanentError, TemporaryError
+from nodeinit.errors import InfeasibleError, NoCapacityError, PermanentError
 from nodeinit.fsm.run import Run
 from nodeinit.placement.explain import Infeasible
 from nodeinit.placement.planner import plan
@@ -34,7 +34,7 @@ def mode_on(ctx: CallbackCtx, node_id: str, hosts: tuple[str, ...]) -> NodeModel
 async def make_plan(ctx: CallbackCtx, run: Run) -> PlacementPlan:
     """A plan against the cluster as it is now.
 
-    Raises `InfeasibleError` when the request can never fit, `TemporaryError` when it only does not
+    Raises `InfeasibleError` when the request can never fit, `NoCapacityError` when it only does not
     fit now, `PermanentError` when a group that a hook brought breaks a rule.
     """
     if is_adopted(ctx):
@@ -50,7 +50,7 @@ async def make_plan(ctx: CallbackCtx, run: Run) -> PlacementPlan:
         )
     found = plan(request_of(ctx), await run.cluster.snapshot())
     if isinstance(found, Infeasible):
-        raise (TemporaryError if found.temporary else InfeasibleError)(str(found))
+        raise (NoCapacityError if found.temporary else InfeasibleError)(str(found))
     return found
 
 
