@@ -418,8 +418,10 @@ def _check_end(outcome: Outcome, ended: float) -> None:
         return
     for earlier, later in itertools.pairwise(s for s in outcome.driver.steps if s.edge):
         hosts = earlier.after.ctx.placement.hosts if earlier.after.state == Frame.READY else ()
+        # It is lost at once, but stays where it is until the hooks of the edge have answered.
+        heard = later.at - sum(run.seconds for run in later.hooks)
         for at, node_id in outcome.killed:
-            if node_id in hosts and earlier.at < at < later.at - 10:
+            if node_id in hosts and earlier.at < at < heard - 10:
                 say(f"{node_id} died at {at}, but the node stayed ready until {later.at}")
 
 
