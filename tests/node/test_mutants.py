@@ -186,7 +186,8 @@ MUTANTS = [
 
 
 def test_the_engine_itself_is_not_caught() -> None:
-    assert not catches()
+    """On these; on the others `test_promise.py` shows it."""
+    assert not any(run(scenario).broken for scenario in PLAIN)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.__name__)

@@ -145,7 +145,7 @@ def test_a_hint_is_renamed_with_its_accelerator():
     assert found.request.bundles[0].units() == {"GPU": 1, "accelerator_type:L4": 0.001}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(requests() | mixed_requests(), snapshots(most=4))
 def test_every_way_out_is_one_and_the_answer_is_short(request, snapshot):
     answer = plan(request, snapshot)
@@ -162,7 +162,7 @@ def test_every_way_out_is_one_and_the_answer_is_short(request, snapshot):
         assert violations(way.request, way_plan, way.snapshot) == ()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(requests(span=False), snapshots(most=3))
 def test_temporary_means_that_it_fits_the_empty_cluster(request, snapshot):
     answer = plan(request, snapshot)
@@ -184,7 +184,7 @@ def test_one_host_less_would_not_do(request, snapshot):
                 assert not feasible(request, attrs.evolve(fewer, hosts=hosts))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(requests(span=False), snapshots(most=4))
 def test_hosts_that_are_left_out_could_not_take_one_group(request, snapshot):
     equal = len({bundle.resources for bundle in request.bundles}) == 1

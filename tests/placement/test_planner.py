@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 
 import attrs
@@ -26,7 +27,7 @@ def planned(request: PlacementRequest, *hosts) -> tuple[str, ...]:
     return found.node_ids
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=800, deadline=None)
 @given(requests(), snapshots())
 def test_a_plan_breaks_no_rule(request, snapshot):
     found = find(request, snapshot)
@@ -34,7 +35,7 @@ def test_a_plan_breaks_no_rule(request, snapshot):
         assert violations(request, found.plan, snapshot) == ()
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(mixed_requests(), snapshots())
 def test_a_plan_of_different_bundles_breaks_no_rule(request, snapshot):
     found = find(request, snapshot)
@@ -42,7 +43,7 @@ def test_a_plan_of_different_bundles_breaks_no_rule(request, snapshot):
         assert violations(request, found.plan, snapshot) == ()
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(requests(span=False), snapshots())
 def test_a_plan_exists_exactly_if_trying_everything_finds_one(request, snapshot):
     found = find(request, snapshot)
@@ -50,7 +51,7 @@ def test_a_plan_exists_exactly_if_trying_everything_finds_one(request, snapshot)
     assert (found.plan is not None) == feasible(request, snapshot)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(mixed_requests(), snapshots(most=4))
 def test_for_different_bundles_too(request, snapshot):
     found = find(request, snapshot)
@@ -82,15 +83,20 @@ SMALL = [
 
 
 def test_every_small_cluster_and_request():
-    """Exhaustive: some 30 000 cases, each with the verdict of the oracle and of the rules."""
+    """Some 30 000 cases, each with the verdict of the oracle and of the rules.
+
+    All of them when `NODEINIT_RUNS` is set, else every third.
+    """
     cases = 0
-    for snapshot, request in itertools.product(small_clusters(), SMALL):
+    every = 1 if "NODEINIT_RUNS" in os.environ else 3
+    pairs = itertools.product(small_clusters(), SMALL)
+    for snapshot, request in itertools.islice(pairs, 0, None, every):
         found = find(request, snapshot).plan
         assert (found is not None) == feasible(request, snapshot), (request, snapshot)
         if found is not None and cases % 5 == 0:
             assert violations(request, found, snapshot) == ()
         cases += 1
-    assert cases > 30_000
+    assert cases > 30_000 // every
 
 
 def test_infeasible_exactly_if_every_assignment_breaks_a_rule():
@@ -118,7 +124,7 @@ def test_infeasible_exactly_if_every_assignment_breaks_a_rule():
             assert (find(request, snapshot).plan is not None) == valid, (request, gpus)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(requests(), snapshots(most=4), st.integers(1, 8))
 def test_another_free_host_never_hurts(request, snapshot, gpus):
     if find(request, snapshot).plan is not None:

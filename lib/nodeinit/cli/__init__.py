@@ -1,0 +1,1 @@
+"""The command line `nodeinit`. What takes time to import is imported where it is used."""

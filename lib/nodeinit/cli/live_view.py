@@ -1,0 +1,111 @@
+"""A run on a terminal: the way to ready with the active phase, and how far every host is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.text import Text
+
+from nodeinit.cli.bars import HostBars
+from nodeinit.cli.errors import ExitCode
+from nodeinit.cli.names import HostNames
+from nodeinit.cli.outcome import Outcome
+from nodeinit.cli.spine import spine
+from nodeinit.cli.summary import print_end, print_outcome
+from nodeinit.cli.view import View
+from nodeinit.clusters.base import Progress
+from nodeinit.fsm.events import Frame
+from nodeinit.fsm.snapshot import Step, count
+from nodeinit.placement.topology import ClusterSnapshot
+
+if TYPE_CHECKING:
+    from nodeinit.node.initializer import NodeInitializer
+
+
+class LiveView(View):
+    """Draws the present state of a node again and again, below whatever is printed meanwhile."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._bars = HostBars(console, HostNames(ClusterSnapshot(())))
+        self._began = 0.0
+        self._doing = ""
+
+    def say(self, text: str) -> None:
+        """Print a line above the display."""
+        self._console.print(text, style="dim")
+
+    @contextmanager
+    def shown(self, node: NodeInitializer, cluster: ClusterSnapshot) -> Iterator[None]:
+        """The display, which disappears at the end: a summary takes its place."""
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._bars = HostBars(self._console, HostNames(cluster))
+        with Live(self, console=self._console, refresh_per_second=8, transient=True):
+            yield
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """A spinner with what is being waited for."""
+        with self._console.status(text):
+            yield
+
+    def ready(self, node: NodeInitializer, *, hold: bool) -> None:
+        """Print where everything is, above the display."""
+        super().ready(node, hold=hold)
+        print_outcome(self._console, Outcome.of(node))
+
+    def ended(self, outcome: Outcome) -> None:
+        """Say that the node was released, or why it was not ready."""
+        super().ended(outcome)
+        if outcome.exit_code is ExitCode.READY:
+            print_end(self._console, outcome)
+
+    def step(self, step: Step) -> None:
+        """Begin the bars anew with every phase; a setback stays to be read."""
+        if not step.accepted or step.before.state == step.after.state:
+            return
+        self._bars.clear()
+        setback = step.after.reason if step.after.reason is not step.before.reason else None
+        if setback is not None and setback.temporary and step.after.state != Frame.RELEASING:
+            self._console.print(f"{step.at:.1f} s  {setback}", style="yellow", soft_wrap=True)
+
+    def progress(self, progress: Progress) -> None:
+        """Move the bar of a host."""
+        self._bars.update(progress)
+
+    def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:
+        """The display as it is at this moment."""
+        node = self.node
+        if node is None:
+            return
+        elapsed = self._loop.time() - self._began
+        parts: list[RenderableType] = [spine(node, elapsed), self._bars, *_notes(node)]
+        if self._holding and node.state == Frame.READY:
+            parts.append(Text("  holding the node; Ctrl-C releases it", "bold"))
+        yield Group(*parts)
+
+
+def _notes(node: NodeInitializer) -> Iterator[Text]:
+    """What there is to say below the spine: which try it is, and what went wrong last."""
+    now = node.snapshot
+    phase = now.retry if now.state == Frame.BACKOFF else now.state
+    tries = count(now.tries, phase or "")
+    parts = []
+    if tries > 1 or now.state == Frame.BACKOFF:
+        failed = " failed" if now.state == Frame.BACKOFF else ""
+        parts.append(f"try {tries} of {node.policy.of(phase or '').attempts}{failed}")
+    if now.replans:
+        parts.append(f"plan {now.replans + 1}")
+    if now.state == Frame.RELEASING:
+        parts.append(f"giving back {len(now.held)}")
+    if parts:
+        yield Text(f"  {', '.join(parts)}", style="yellow")
+    if now.reason is not None and now.state != Frame.READY:
+        yield Text(f"  last setback: {now.reason}", style="yellow")
