@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.download.trees import ALL, MODEL, TOKENIZER, Faulty, model, published, staged
 
 from nodeinit.download.fetch import bring
 from nodeinit.download.manifest import Manifest, ManifestFile
@@ -16,6 +15,7 @@ from nodeinit.download.oserrors import explained
 from nodeinit.download.space import check_space
 from nodeinit.download.store import is_complete, published_path
 from nodeinit.errors import PermanentError, TemporaryError
+from tests.download.trees import ALL, MODEL, TOKENIZER, Faulty, model, published, staged
 
 TOP = Path(__file__).parents[2]
 

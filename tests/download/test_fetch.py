@@ -6,6 +6,12 @@ from pathlib import Path
 
 import attrs
 import pytest
+
+from nodeinit.context import NodeModelDownloadable
+from nodeinit.download.fetch import FetchResult, Stopped, bring
+from nodeinit.download.manifest import Manifest, ManifestFile
+from nodeinit.download.store import clean_staging, is_complete, published_path, verify
+from nodeinit.errors import PermanentError, TemporaryError
 from tests.download.trees import (
     ALL,
     MODEL,
@@ -18,12 +24,6 @@ from tests.download.trees import (
     staged,
     write_tree,
 )
-
-from nodeinit.context import NodeModelDownloadable
-from nodeinit.download.fetch import FetchResult, Stopped, bring
-from nodeinit.download.manifest import Manifest, ManifestFile
-from nodeinit.download.store import clean_staging, is_complete, published_path, verify
-from nodeinit.errors import PermanentError, TemporaryError
 
 SIZE = sum(len(data) for data in MODEL.values())
 

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.download.trees import ALL, MODEL, TOKENIZER, Faulty, model, published, staged
-from tests.download.victims import Victim, job
 
 from nodeinit.download.fetch import FetchResult, Stopped, bring
 from nodeinit.download.manifest import Manifest
 from nodeinit.download.store import is_complete, published_path, verify
+from tests.download.trees import ALL, MODEL, TOKENIZER, Faulty, model, published, staged
+from tests.download.victims import Victim, job
 
 SIZE = sum(len(data) for data in MODEL.values())
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.download.trees import ALL, TOKENIZER, model, published, scratch, staged
-from tests.download.victims import Victim, job
 
 from nodeinit.download.fetch import bring
 from nodeinit.download.manifest import Manifest
 from nodeinit.download.store import is_complete, published_path, verify
+from tests.download.trees import ALL, TOKENIZER, model, published, scratch, staged
+from tests.download.victims import Victim, job
 
 FILES = {
     "config.json": b"{}",

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from tests.download.trees import MODEL, TREES, model, scratch, write_tree
 
 from nodeinit.download.manifest import ManifestFile
 from nodeinit.download.sources import index, shown, source_for
@@ -16,6 +15,7 @@ from nodeinit.download.sources import local as local_module
 from nodeinit.download.sources.local import LocalSource, directory_of
 from nodeinit.download.watch import Stopped
 from nodeinit.errors import PermanentError, TemporaryError
+from tests.download.trees import MODEL, TREES, model, scratch, write_tree
 
 
 @settings(max_examples=60, deadline=None)

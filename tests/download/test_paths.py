@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.download.trees import PATHS
 
 from nodeinit.download.paths import check_paths, check_relative, safe_name
 from nodeinit.errors import PermanentError
+from tests.download.trees import PATHS
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+
+from nodeinit.context import NodeModelDownloadable
+from nodeinit.download import copying
+from nodeinit.download.fetch import Stopped, bring
+from nodeinit.download.manifest import Manifest
+from nodeinit.download.store import is_complete, published_path, verify
+from nodeinit.errors import TemporaryError
 from tests.download.trees import (
     ALL,
     NO_WEIGHTS,
@@ -20,13 +27,6 @@ from tests.download.trees import (
     scratch,
     staged,
 )
-
-from nodeinit.context import NodeModelDownloadable
-from nodeinit.download import copying
-from nodeinit.download.fetch import Stopped, bring
-from nodeinit.download.manifest import Manifest
-from nodeinit.download.store import is_complete, published_path, verify
-from nodeinit.errors import TemporaryError
 
 MODES = st.sampled_from([ALL, TOKENIZER, NO_WEIGHTS])
 BRINGS = st.tuples(

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.download.trees import ALL, NO_WEIGHTS, TOKENIZER, model, staged
 
 from nodeinit.download.fetch import bring
 from nodeinit.download.store import is_complete, published_path
 from nodeinit.errors import PermanentError
+from tests.download.trees import ALL, NO_WEIGHTS, TOKENIZER, model, staged
 
 
 def index(*names: str) -> bytes:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.download.trees import ALL, TOKENIZER, published
 
 from nodeinit.download.fetch import bring
 from nodeinit.download.sources.local import LocalSource
@@ -17,6 +16,7 @@ from nodeinit.download.store import published_path
 from nodeinit.download.tiny_model import make_tiny_model
 from nodeinit.download.tiny_tokenizer import BOS, EOS, vocabulary_size
 from nodeinit.errors import PermanentError
+from tests.download.trees import ALL, TOKENIZER, published
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,11 @@ import signal
 import sys
 from typing import Any
 
-from tests.download.trees import Faulty
-
 from nodeinit.context import NodeModelDownloadable
 from nodeinit.download import copying
 from nodeinit.download.fetch import bring
 from nodeinit.download.manifest import Manifest, ManifestFile
+from tests.download.trees import Faulty
 
 COUNTED = ("open", "os.", "shutil.", "victim.")
 

@@ -61,7 +61,11 @@ async def embed(cluster: SimCluster) -> str:
         Phase("warmup", warm_up), after="placement", name="warm"
     )
     async with NodeInitializer(
-        LLMConfig.load("config.yaml"), cluster=cluster, machine=machine, policy=Policy(), journal="x"
+        LLMConfig.load("config.yaml"),
+        cluster=cluster,
+        machine=machine,
+        policy=Policy(),
+        journal="x",
     ) as node:
         node.subscribe(on_step)
         snapshot: Snapshot = await node.wait_for("ready")

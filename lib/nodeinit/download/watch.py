@@ -18,7 +18,7 @@ CHUNK = 8 * 1024 * 1024
 """Bytes that are read at once: large enough to keep a disk busy, small enough to stop soon."""
 
 
-class Stopped(Exception):  # noqa: N818  an outcome, not an error
+class Stopped(Exception):
     """The caller asked the work to stop, and it did; nothing of it is left."""
 
 
