@@ -30,7 +30,7 @@ def test_help_imports_nothing_that_takes_time() -> None:
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
     for command in ("run", "machine", "replay", "diagram", "examples", "schema"):
         assert f"  {command} " in done.stdout
-    assert "3  it can never fit this cluster" in done.stdout
+    assert "3  it does not fit the cluster" in done.stdout
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -15,7 +15,7 @@ from nodeinit.cli.schema import schema
 EXIT_CODES = """
 \b
 Exit codes:
-  0  the node was ready          3  it can never fit this cluster
+  0  the node was ready          3  it does not fit the cluster
   2  bad usage or config         4  it failed
      (nothing was started)       5  it was cancelled (Ctrl-C)
 """
