@@ -1,0 +1,108 @@
+"""One real Ray with several hosts for all tests of this folder; a start takes seconds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from nodeinit.clusters.base import FetchJob
+from nodeinit.config import LLMConfig
+from nodeinit.context import CallbackCtx, NodeModelDownloadable
+from nodeinit.download.manifest import Manifest
+from nodeinit.download.sources import source_for
+from nodeinit.download.store import published_path
+from nodeinit.download.tiny_model import make_tiny_model
+from nodeinit.placement.topology import UNIT, Bundle, PlacementPlan
+from nodeinit.ray import RayCluster
+
+T = TypeVar("T")
+GPUS = 8
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.ray)
+            item.add_marker(pytest.mark.timeout(120))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NODEINIT_STORE", str(tmp_path_factory.mktemp("default store")))
+        cluster = RayCluster.simulated(hosts=3, gpus_per_host=GPUS)
+        yield cluster
+        asyncio.run(cluster.close())
+
+
+@pytest.fixture
+def cluster(shared: RayCluster) -> Iterator[RayCluster]:
+    """Three hosts with eight GPUs each, all free: before the test, and again after it."""
+    assert shared.hosts is not None
+    lacking = 3 - len(shared.hosts.node_ids)
+    if lacking > 0:
+        shared.hosts.add_hosts(lacking)
+    yield shared
+    groups, free = asyncio.run(at_rest(shared))
+    assert groups == []
+    assert free == len(shared.hosts.node_ids) * GPUS
+
+
+async def at_rest(cluster: RayCluster) -> tuple[list[str], float]:
+    """The live groups and the free GPUs, given a moment for what others held to come back."""
+    assert cluster.hosts is not None
+    for _ in range(100):
+        groups, free = await standing(cluster)
+        if not groups and free == len(cluster.hosts.node_ids) * GPUS:
+            break
+        await asyncio.sleep(0.05)
+    return groups, free
+
+
+async def standing(cluster: RayCluster) -> tuple[list[str], float]:
+    """The names of the live groups, and how many GPUs are free."""
+    snapshot = await cluster.snapshot()
+    return [group.name for group in snapshot.groups], sum(
+        host.free("GPU") for host in snapshot.alive
+    ) / UNIT
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    return asyncio.run(main())
+
+
+def on_hosts(*node_ids: str, strategy: str = "PACK", **amounts: float) -> PlacementPlan:
+    """A plan of alike bundles, one for each node id."""
+    bundle = Bundle.of(**(amounts or {"GPU": 1}))
+    return PlacementPlan((bundle,) * len(node_ids), node_ids, strategy)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    directory = make_tiny_model(tmp_path_factory.mktemp("source") / "tiny")
+    return source_for(str(directory)).manifest(str(directory), "org/tiny")
+
+
+@pytest.fixture
+def job(model: Manifest, tmp_path: Path) -> Callable[..., FetchJob]:
+    """Makes jobs, each with a store of its own: the hosts of the tests share one disk."""
+
+    def make(name: str, **changes: Any) -> FetchJob:
+        store = tmp_path / f"store of {name}"
+        values: dict[str, Any] = {
+            "name": name,
+            "manifest": model,
+            "mode": NodeModelDownloadable.MODEL_AND_TOKENIZER,
+            "path": str(published_path(store, model)),
+            "ctx": CallbackCtx(
+                llm_config=LLMConfig(model_id="org/tiny", model_source=model.source)
+            ),
+        }
+        return FetchJob(**{**values, **changes})
+
+    return make
