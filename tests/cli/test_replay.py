@@ -112,6 +112,7 @@ def test_a_machine_that_has_changed_is_said(nodeinit: Nodeinit, journal: Path) -
     text = journal.read_text()
     (definition,) = {json.loads(text.splitlines()[0])["definition"]}
     text = text.replace(definition, "0" * 12).replace('"to":"failed"', '"to":"released"')
+    journal = journal.with_name("spoilt.jsonl")
     journal.write_text(text)
     told = nodeinit("replay", journal).stdout
     assert f"note     the machine has changed since; its definition is {definition} today" in told
@@ -120,7 +121,9 @@ def test_a_machine_that_has_changed_is_said(nodeinit: Nodeinit, journal: Path) -
 
 
 def test_the_machine_can_be_named(nodeinit: Nodeinit, journal: Path) -> None:
-    journal.write_text(journal.read_text().replace('"machine":"node_init"', '"machine":"gone"'))
+    text = journal.read_text().replace('"machine":"node_init"', '"machine":"gone"')
+    journal = journal.with_name("spoilt.jsonl")
+    journal.write_text(text)
     unknown = nodeinit("replay", journal)
     assert unknown.exit_code == 2
     assert "'gone'" in unknown.stderr
@@ -144,7 +147,7 @@ NO_JOURNALS = {
 
 @pytest.mark.parametrize("text", NO_JOURNALS.values(), ids=NO_JOURNALS)
 def test_a_file_that_is_no_journal(nodeinit: Nodeinit, home: Path, text: str) -> None:
-    path = home.parent / "j.jsonl"
+    path = home.parent / "spoilt.jsonl"
     path.write_text(text, encoding="latin-1")
     for options in ((), ("--json",)):
         result = nodeinit("replay", path, *options)
@@ -162,7 +165,8 @@ def test_a_file_that_is_not_there(nodeinit: Nodeinit) -> None:
 
 def test_a_record_that_is_none(nodeinit: Nodeinit, journal: Path) -> None:
     header = journal.read_text().splitlines()[0]
+    journal = journal.with_name("spoilt.jsonl")
     journal.write_text(f'{header}\n{{"event":"start"}}\n')
     result = nodeinit("replay", journal)
     assert result.exit_code == 2
-    assert "is not a journal, or is damaged" in result.stderr
+    assert "line 2 is not of this format: lacks 'accepted'" in result.stderr

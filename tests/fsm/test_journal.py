@@ -145,6 +145,27 @@ def test_other_files_are_refused(tmp_path: Path, text: str, problem: str) -> Non
         replay(where, SMALL)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"policy":', '"polcy":', "line 1 is not of this format: lacks 'policy'"),
+        ('"event":"done"', '"event":"doen"', "line 3 is not of this format: ValueError: 'doen'"),
+        ('"accepted":true,', "", "line 2 is not of this format: lacks 'accepted'"),
+    ],
+)
+def test_what_is_not_of_the_format_is_named_with_its_line(
+    tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    where = tmp_path / "spoilt.jsonl"
+    record(where)
+    text = where.read_text()
+    assert old in text
+    where.write_text(text.replace(old, new, 1))
+
+    with pytest.raises(JournalError, match=problem):
+        replay(where, SMALL)
+
+
 def test_a_missing_file_and_another_machine_are_refused(tmp_path: Path) -> None:
     where = tmp_path / "run.jsonl"
     record(where)

@@ -101,10 +101,14 @@ def test_every_host_brings_the_model_and_reports_it(
         assert (last[host].done, last[host].total) == (model.size, model.size)
 
 
-def test_the_manifest_is_that_of_the_source(cluster: RayCluster, model: Manifest) -> None:
-    assert run(lambda: cluster.manifest(model.source, "org/tiny")) == model
+def test_the_manifest_is_that_of_the_source(
+    cluster: RayCluster, model: Manifest, tmp_path: Path
+) -> None:
+    store = str(tmp_path / "store")
+    assert run(lambda: cluster.manifest(model.source, "org/tiny", store)) == model
+    assert (tmp_path / "store" / ".nodeinit" / "digests").exists(), "it is remembered there"
     with pytest.raises(PermanentError, match="org/nowhere"):
-        run(lambda: cluster.manifest("org/nowhere", "org/nowhere"))
+        run(lambda: cluster.manifest("org/nowhere", "org/nowhere", store))
 
 
 def test_verify_only_brings_nothing(cluster: RayCluster, job: Jobs, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import click
 
 from nodeinit.cli.errors import Command
 from nodeinit.cli.machines import find_machine
-from nodeinit.errors import ConfigError, JournalError, NodeInitError
+from nodeinit.errors import ConfigError, JournalError
 
 if TYPE_CHECKING:
     from nodeinit.fsm.definition import Definition
@@ -44,14 +44,8 @@ def _replayed(journal: Path, machine: str | None) -> tuple[Definition, Replay]:
     if not header:
         what = "holds only the torn first line of one" if torn else "is empty"
         raise JournalError(f"{journal}: {what}, so there is nothing to replay")
-    try:
-        definition = _machine_of(journal, header) if machine is None else find_machine(machine)
-        return definition, take_again(journal, definition)
-    except NodeInitError:
-        raise
-    except Exception as error:  # JSON lines, but not what a journal has in them
-        problem = f"{type(error).__name__}: {error}"
-        raise JournalError(f"{journal}: is not a journal, or is damaged ({problem})") from error
+    definition = _machine_of(journal, header) if machine is None else find_machine(machine)
+    return definition, take_again(journal, definition)
 
 
 def _machine_of(journal: Path, header: dict[str, Any]) -> Definition:

@@ -54,8 +54,11 @@ class Cluster(Protocol):
         """Hosts, free resources and live groups, now."""
         ...
 
-    async def manifest(self, source: str, model_id: str) -> Manifest:
-        """Read the manifest of a model source, without bringing its files anywhere."""
+    async def manifest(self, source: str, model_id: str, store: str) -> Manifest:
+        """Read the manifest of a model source, without bringing its files anywhere.
+
+        What is worth remembering of it (digests of big files) is remembered in the store.
+        """
         ...
 
     async def fetch(

@@ -122,7 +122,7 @@ class SimCluster:
         await self._enter("snapshot")
         return self.now()
 
-    async def manifest(self, source: str, model_id: str) -> Manifest:
+    async def manifest(self, source: str, model_id: str, store: str) -> Manifest:
         """The manifest that the cluster was made with."""
         await self._enter("manifest")
         return attrs.evolve(self._manifest, model_id=model_id, source=source)

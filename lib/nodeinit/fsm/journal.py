@@ -7,16 +7,18 @@ secrets are redacted. The last line of a run that was killed may be torn: it is 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from nodeinit.errors import JournalError
+from nodeinit.errors import ConfigError, JournalError
 from nodeinit.fsm.core import Core
 from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.events import Event, Held, Occurred, Reason
@@ -183,7 +185,7 @@ def read_journal(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dic
     if not records:
         return {}, [], torn
     header = records.pop(0)
-    if header.get("journal") != FORMAT:
+    if header.get("journal") != FORMAT or not isinstance(header.get("machine"), str):
         raise JournalError(f"{path}: line 1 is not the header of a journal of format {FORMAT}")
     return header, records, torn
 
@@ -201,20 +203,35 @@ def replay(path: str | os.PathLike[str], definition: Definition) -> Replay:
             f"{path}: belongs to machine {header['machine']!r}, not {definition.name!r}"
         )
     codec = definition.codec
-    core = Core(definition, load_policy(header["policy"]))
-    ctx = codec.load(header["ctx"]) if codec is not None and "ctx" in header else None
+    with _reading(path, 1):
+        core = Core(definition, load_policy(header["policy"]))
+        ctx = codec.load(header["ctx"]) if codec is not None and "ctx" in header else None
     snapshot = core.initial(ctx)
     steps: list[Step] = []
     drift: list[str] = []
     for number, record in enumerate(records, 2):
-        step = _replay_step(core, snapshot, record, codec)
-        if (step.accepted, step.after.state) != (record["accepted"], record["to"]):
-            drift.append(
-                f"line {number}: {record['event']} led to {record['to']}, now to {step.after.state}"
-            )
+        with _reading(path, number):
+            step = _replay_step(core, snapshot, record, codec)
+            if (step.accepted, step.after.state) != (record["accepted"], record["to"]):
+                drift.append(
+                    f"line {number}: {record['event']} led to {record['to']}, "
+                    f"now to {step.after.state}"
+                )
         steps.append(step)
         snapshot = step.after
     return Replay(str(path), header, tuple(steps), snapshot, torn, tuple(drift))
+
+
+@contextlib.contextmanager
+def _reading(path: str | os.PathLike[str], line: int) -> Iterator[None]:
+    """What does not fit the format becomes an error that names the line."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, ConfigError) as error:
+        what = (
+            f"lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+        )
+        raise JournalError(f"{path}: line {line} is not of this format: {what}") from error
 
 
 def _replay_step(core: Core, before: Snapshot, record: dict[str, Any], codec: Any) -> Step:

@@ -26,10 +26,10 @@ async def read_config(ctx: CallbackCtx, run: Run) -> CallbackCtx:
     """
     plan = await make_plan(ctx, run)
     config = ctx.llm_config
-    manifest = await run.cluster.manifest(config.model_source, config.model_id)
+    store = config.nodeinit.store
+    manifest = await run.cluster.manifest(config.model_source, config.model_id, store)
     # Whoever brings the files himself has them where the source is, by the same path everywhere.
-    store = published_path(config.nodeinit.store, manifest)
-    path = str(store) if ctx.run_init_node else manifest.source
+    path = str(published_path(store, manifest)) if ctx.run_init_node else manifest.source
     return ctx.evolve(plan=plan, model=ModelFiles(path, manifest))
 
 

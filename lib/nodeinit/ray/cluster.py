@@ -12,7 +12,6 @@ from typing import Any, Self
 import ray
 
 from nodeinit.clusters.base import FetchJob, Progress
-from nodeinit.config.parts import Settings
 from nodeinit.context import NodeReport
 from nodeinit.download.manifest import Manifest
 from nodeinit.download.sources import source_for
@@ -97,13 +96,13 @@ class RayCluster:
         found: ClusterSnapshot = await self._call(_snapshot)
         return found
 
-    async def manifest(self, source: str, model_id: str) -> Manifest:
+    async def manifest(self, source: str, model_id: str, store: str) -> Manifest:
         """The manifest of a model source, as this process sees it; digests are remembered."""
         stop = threading.Event()
 
         def read() -> Manifest:
             return source_for(source).manifest(
-                source, model_id, index=index_path(Settings().store), should_stop=stop.is_set
+                source, model_id, index=index_path(store), should_stop=stop.is_set
             )
 
         try:

@@ -1,0 +1,44 @@
+"""Whatever the tests wrote into a journal has to replay to the same end.
+
+A test that spoils a journal on purpose calls it `spoilt…jsonl`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nodeinit.errors import JournalError, NodeInitError
+from nodeinit.fsm.journal import read_journal, replay
+from nodeinit.fsm.registry import load_machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def every_journal_replays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """At the very end, replay all journals of installed machines that lie about."""
+    yield
+    wrong = []
+    for path in tmp_path_factory.getbasetemp().rglob("*.jsonl"):
+        problem = _problem(path)
+        if problem:
+            wrong.append(f"{path}: {problem}")
+    assert wrong == []
+
+
+def _problem(path: Path) -> str | None:
+    try:
+        header, records, _ = read_journal(path)
+        machine = load_machine(header["machine"])
+    except (JournalError, NodeInitError, KeyError):
+        return None  # spoilt on purpose, or of a machine of the test's own
+    try:
+        again = replay(path, machine)
+    except JournalError as error:
+        return None if "spoilt" in path.name else str(error)
+    if again.drift:
+        return None if "spoilt" in path.name else again.drift[0]
+    if records and again.snapshot is not None and again.snapshot.state != records[-1]["to"]:
+        return f"ends in {again.snapshot.state}, not in {records[-1]['to']}"
+    return None
