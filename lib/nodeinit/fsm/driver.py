@@ -19,8 +19,9 @@ from nodeinit.fsm.events import FINALS, Event, Occurred, Reason
 from nodeinit.fsm.executor import Executor, ThreadExecutor
 from nodeinit.fsm.hooks import Fold, HookRunner
 from nodeinit.fsm.journal import Journal
-from nodeinit.fsm.performer import Performer, outlast
+from nodeinit.fsm.performer import Performer
 from nodeinit.fsm.run import Run
+from nodeinit.fsm.shield import outlast
 from nodeinit.fsm.snapshot import Snapshot, Step
 
 log = logging.getLogger("nodeinit.driver")

@@ -17,6 +17,7 @@ import attrs
 from nodeinit.fsm.core import Core
 from nodeinit.fsm.events import Event, Held, Occurred, Reason
 from nodeinit.fsm.run import Displacement, Run
+from nodeinit.fsm.shield import outlast
 from nodeinit.fsm.snapshot import Do, Effect, Snapshot, Step, Stop, Undo, Wait
 
 log = logging.getLogger("nodeinit.performer")
@@ -212,13 +213,3 @@ def _seen(task: asyncio.Task[Any]) -> None:
     """Look at the end of an abandoned task, so that its error is not called never retrieved."""
     if not task.cancelled():
         task.exception()
-
-
-async def outlast(task: asyncio.Task[Any], timeout: float | None = None) -> None:
-    """Wait for a task, whoever cancels the waiter: what cleans up may not be cut short."""
-    while True:
-        try:
-            await asyncio.wait({task}, timeout=timeout)
-        except asyncio.CancelledError:
-            continue
-        return

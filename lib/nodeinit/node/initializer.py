@@ -8,8 +8,8 @@ import importlib
 import os
 import re
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from nodeinit.callbacks import CallbackSpec, check_hooks, get_or_create
 from nodeinit.clusters.base import Cluster
@@ -26,12 +26,12 @@ from nodeinit.fsm.hooks import BoundCallback, HookRunner
 from nodeinit.fsm.journal import Journal
 from nodeinit.fsm.policy import Policy
 from nodeinit.fsm.registry import load_machine
+from nodeinit.fsm.shield import through
 from nodeinit.fsm.snapshot import Snapshot, Step
 from nodeinit.node.policy import policy_of
 from nodeinit.node.subscribers import Subscribers
 from nodeinit.placement.topology import Placement
 
-T = TypeVar("T")
 STANDARD = "node_init"
 
 
@@ -152,7 +152,7 @@ class NodeInitializer:
 
     async def __aexit__(self, *_: object) -> None:
         """Release, close the journal and what was connected here. Cannot be cut short by a cancel."""
-        await _through(self._end())
+        await through(self._end())
 
     async def wait_for(self, state: str = Frame.READY) -> Snapshot:
         """Wait until the node is in a state.
@@ -320,17 +320,3 @@ async def _default_cluster(executor: Executor) -> Cluster:
             await (await connecting).close()
         raise
     return cluster
-
-
-async def _through(work: Coroutine[Any, Any, T]) -> T:
-    """Carry work through to its end, then let a cancel that came meanwhile take effect."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return task.result()

@@ -1,4 +1,4 @@
-"""Carrying work through to its end, whoever cancels the waiter."""
+"""Cleaning up whatever happens, and waiting for at most so long without ending what is waited for."""
 
 from __future__ import annotations
 
@@ -8,25 +8,11 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from nodeinit.errors import NodeInitError
+from nodeinit.fsm.shield import through
 
 log = logging.getLogger("nodeinit.ray")
 
 T = TypeVar("T")
-
-
-async def through(work: Awaitable[T]) -> T:
-    """Wait for work to end, then let a cancel that came meanwhile take effect."""
-    task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        task.cancelled() or task.exception()  # seen, not lost
-        raise cancelled
-    return task.result()
 
 
 async def clean_up(work: Awaitable[object], what: str) -> None:
