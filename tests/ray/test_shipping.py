@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -100,12 +101,22 @@ def test_a_module_that_is_not_there_is_brought_along(job: Jobs) -> None:
     assert back.hooks[0].target.__name__ == "Stateful"
 
 
+class Leisurely:
+    """Lets other threads run while it is pickled."""
+
+    def __reduce__(self) -> Any:
+        time.sleep(0.001)
+        return (str, ("done",))
+
+
 def test_jobs_that_are_packed_side_by_side_are_all_packed_twice(job: Jobs) -> None:
-    jobs = [job(f"fetch-{n}", hooks=(CallbackSpec(Stateful),)) for n in range(40)]
+    spec = CallbackSpec(Stateful, {"first": Leisurely(), "second": Leisurely()})
+    jobs = [job(f"fetch-{n}", hooks=(spec, CallbackSpec(Stateful))) for n in range(40)]
     with ThreadPoolExecutor(8) as pool:
         parcels = list(pool.map(pack, jobs))
     for parcel in parcels:
         assert __name__.encode() in parcel.by_name
+        assert b"on_node_download" not in parcel.by_name
         assert parcel.by_value is not None
         assert b"on_node_download" in parcel.by_value  # the method itself
 
