@@ -7,6 +7,7 @@ import json
 import attrs
 from hypothesis import given, settings
 
+import nodeinit.placement.alternatives as alternatives_module
 from nodeinit.placement.alternatives import alternatives
 from nodeinit.placement.explain import Infeasible
 from nodeinit.placement.planner import plan
@@ -201,3 +202,17 @@ def test_hosts_that_are_left_out_could_not_take_one_group(request, snapshot):
         alone = ClusterSnapshot((each,), seen.groups)
         if each.name in left_out:
             assert not feasible(single, alone)
+
+
+def test_a_request_beyond_the_whole_cluster_is_not_searched_for_ways_around(monkeypatch):
+    """No other shape of it could fit: the answer comes after a search or two."""
+    searched = []
+    monkeypatch.setattr(
+        alternatives_module, "find", lambda *case: searched.append(case) or find(*case)
+    )
+    snapshot = ClusterSnapshot((host("a", 8, 8),))
+    found = plan(PlacementRequest.of(8, 500, strategy="SPREAD"), snapshot)
+    assert isinstance(found, Infeasible)
+    assert not found.temporary
+    assert found.alternatives == ("with 499 more hosts like host-a",)
+    assert len(searched) <= 15

@@ -48,7 +48,10 @@ async def make_plan(ctx: CallbackCtx, run: Run) -> PlacementPlan:
             "run_init_node=False means that a hook brings the placement group, but "
             "ctx.placement_group is not a group; set it in on_before_init"
         )
-    found = plan(request_of(ctx), await run.cluster.snapshot())
+    # Off the loop: explaining why a thousand workers do not fit is a moment's work.
+    found: PlacementPlan | Infeasible = await run.call(
+        plan, request_of(ctx), await run.cluster.snapshot()
+    )
     if isinstance(found, Infeasible):
         raise (NoCapacityError if found.temporary else InfeasibleError)(str(found))
     return found

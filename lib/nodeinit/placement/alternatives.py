@@ -16,7 +16,7 @@ from nodeinit.placement import labels
 from nodeinit.placement.demand import Term, demand_of, spans
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.search import find
-from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host, names
+from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host, names, total_of
 
 _HINT = "accelerator_type:"
 
@@ -32,6 +32,8 @@ class Alternative:
 
 def alternatives(request: PlacementRequest, snapshot: ClusterSnapshot) -> tuple[Alternative, ...]:
     """The nearest relaxations that really fit, one of each sort: the easiest to do first."""
+    if _outgrows(request, snapshot):
+        return tuple(filter(_fits, _more_hosts(request, snapshot)))
     sorts: tuple[Iterable[Alternative], ...] = (
         _smaller_groups(request, snapshot),
         _spanning(request, snapshot),
@@ -43,6 +45,13 @@ def alternatives(request: PlacementRequest, snapshot: ClusterSnapshot) -> tuple[
     )
     firsts = (next(filter(_fits, candidates), None) for candidates in sorts)
     return tuple(found for found in firsts if found is not None)
+
+
+def _outgrows(request: PlacementRequest, snapshot: ClusterSnapshot) -> bool:
+    """Whether all living hosts together have less than is asked for: then only more of them help."""
+    name = request.device or "CPU"
+    total: int = sum(host.total.get(name, 0) for host in snapshot.alive)
+    return total_of(request.bundles, name) > total
 
 
 def _fits(candidate: Alternative) -> bool:

@@ -56,7 +56,10 @@ def to_bundles(values: Any) -> tuple[Bundle, ...]:
     faults = [fault for i, item in enumerate(items) for fault in _of_item(f"bundles[{i}]", item)]
     if faults:
         raise refused(faults)
-    return tuple(i if isinstance(i, Bundle) else Bundle.from_units(i) for i in items)
+    # Equal bundles become one object: a thousand workers are then compared and hashed as one.
+    same: dict[Bundle, Bundle] = {}
+    bundles = (i if isinstance(i, Bundle) else Bundle.from_units(i) for i in items)
+    return tuple(same.setdefault(bundle, bundle) for bundle in bundles)
 
 
 def _of_item(where: str, item: Any) -> Iterator[Fault]:

@@ -98,13 +98,15 @@ def demand_of(request: PlacementRequest, parts: int = 1) -> Demand:
         for members in (*blocks, *singles)
         if request.strategy == "STRICT_SPREAD" or (parts > 2 and members in blocks)
     }
-    named = {name for bundle in request.bundles for name in bundle.resources} - {"GPU", "CPU"}
+    named = {name for bundle in set(request.bundles) for name in bundle.resources} - {"GPU", "CPU"}
     columns = ("GPU", "CPU", *sorted(named), *((SEAT,) if seated else ()))
+    device = request.device
+    terms = {bundle: _term(request, bundle, device) for bundle in set(request.bundles)}
     units = tuple(
         Unit(
             members,
             _needs([request.bundles[i] for i in members], columns, members in seated),
-            frozenset(_term(request, request.bundles[i]) for i in members),
+            frozenset(terms[request.bundles[i]] for i in members),
         )
         for members in sorted((*blocks, *singles))
     )
@@ -139,8 +141,8 @@ def _needs(bundles: Iterable[Bundle], columns: tuple[str, ...], seated: bool) ->
     return tuple(needs.values())
 
 
-def _term(request: PlacementRequest, bundle: Bundle) -> Term:
-    on_device = request.device is not None and request.device in bundle.resources
+def _term(request: PlacementRequest, bundle: Bundle, device: str | None) -> Term:
+    on_device = device is not None and device in bundle.resources
     return Term(bundle.labels, request.accelerator_type if on_device else None)
 
 

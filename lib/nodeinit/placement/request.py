@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -90,11 +91,12 @@ class PlacementRequest:
 
         return request_from_config(config)
 
-    @property
+    @functools.cached_property
     def device(self) -> str | None:
         """The resource that workers run on: `GPU`, `TPU`, or `None` for the CPU."""
+        kinds = set(self.bundles)
         for name in checks.DEVICES:
-            if any(checks.has(bundle, name) for bundle in self.bundles):
+            if any(checks.has(bundle, name) for bundle in kinds):
                 return name
         return None
 
@@ -108,7 +110,7 @@ class PlacementRequest:
         """The number of workers."""
         return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
 
-    @property
+    @functools.cached_property
     def workers(self) -> tuple[int, ...]:
         """The bundle of each worker, by rank."""
         device = self.device
