@@ -28,7 +28,16 @@ def test_help_imports_nothing_that_takes_time() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
-    for command in ("run", "machine", "replay", "diagram", "examples", "schema"):
+    for command in (
+        "run",
+        "plan",
+        "snapshot",
+        "machine",
+        "replay",
+        "diagram",
+        "examples",
+        "schema",
+    ):
         assert f"  {command} " in done.stdout
     assert "3  it does not fit the cluster" in done.stdout
 

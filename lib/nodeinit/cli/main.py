@@ -8,9 +8,11 @@ from nodeinit.cli.diagram import diagram
 from nodeinit.cli.errors import Program
 from nodeinit.cli.examples import examples
 from nodeinit.cli.machine import machine
+from nodeinit.cli.plan import plan
 from nodeinit.cli.replay import replay
 from nodeinit.cli.run import run
 from nodeinit.cli.schema import schema
+from nodeinit.cli.snapshot import snapshot
 
 EXIT_CODES = """
 \b
@@ -33,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (run, examples, machine, diagram, replay, schema):
+for command in (run, plan, snapshot, examples, machine, diagram, replay, schema):
     cli.add_command(command)
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nodeinit.cli.cluster import GPUS_PER_HOST, Where
+from nodeinit.cli.cluster import Where
 from nodeinit.cli.errors import Command, report
 from nodeinit.cli.machines import STANDARD
 from nodeinit.cli.stdout import kept_clean
+from nodeinit.cli.where import cluster_options, where_of
 
 if TYPE_CHECKING:
     from nodeinit.cli.job import Job
@@ -24,25 +24,10 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
-def _counted(_context: click.Context, _option: click.Parameter, value: int | None) -> int | None:
-    """A number of hosts or of GPUs, once it is known to be one."""
-    if value is not None and value < 1:
-        raise click.BadParameter(f"{value} is not a whole number, 1 or more.")
-    return value
-
-
 @click.command(cls=Command)
 @click.argument("config", required=False, type=_PATH)
 @click.option("--model", metavar="ID", help="The model to bring up, if the config has several.")
-@click.option(
-    "--address", metavar="ADDR", help="The Ray to use. Default: $RAY_ADDRESS, or one here."
-)
-@click.option(
-    "--hosts", type=int, callback=_counted, metavar="N", help="Simulate N hosts with GPUs."
-)
-@click.option(
-    "--gpus-per-host", type=int, callback=_counted, metavar="M", help="GPUs of each. Default: 8."
-)
+@cluster_options
 @click.option("--example", metavar="NAME", help="Run an example; see `nodeinit examples`.")
 @click.option("--machine", default=STANDARD, metavar="NAME", help="The machine to run.")
 @click.option("--journal", type=_PATH, help="Where to write the journal.")
@@ -114,7 +99,7 @@ def _subject(options: dict[str, Any]) -> tuple[LLMConfig, Where, Callable[[], No
     from nodeinit.cli.examples import load_example
     from nodeinit.config import LLMConfig
 
-    where = _where(options)
+    where = where_of(options)
     if options["config"] is not None:
         return LLMConfig.load(options["config"], model=options["model"]), where, None
     if options["example"] is None:
@@ -127,21 +112,11 @@ def _subject(options: dict[str, Any]) -> tuple[LLMConfig, Where, Callable[[], No
     return config, where, finish and functools.partial(finish, config)
 
 
-def _where(options: dict[str, Any]) -> Where:
-    address, hosts = options["address"], options["hosts"]
-    if hosts is None and address is None:
-        address = os.environ.get("RAY_ADDRESS") or None
-    return Where(address, hosts, options["gpus_per_host"] or GPUS_PER_HOST)
-
-
 def _check_usage(options: dict[str, Any]) -> None:
     """Options that do not go together."""
     given = {name for name, value in options.items() if value not in (None, False)}
     if {"config", "example"} <= given:
         raise click.UsageError("give either CONFIG or --example, not both")
-    if {"address", "hosts"} <= given:
-        raise click.UsageError("--hosts simulates a cluster, so --address cannot be given with it")
-    if "gpus_per_host" in given and "hosts" not in given:
-        raise click.UsageError("--gpus-per-host needs --hosts N, the number of hosts to simulate")
+    where_of(options)
     if "model" in given and "config" not in given:
         raise click.UsageError("--model picks one of the models of a CONFIG, but there is none")

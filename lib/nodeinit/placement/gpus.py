@@ -36,7 +36,8 @@ def certain(host: Host, slices: Mapping[str, list[int]]) -> tuple[int, ...]:
     taken = int(host.total.get("GPU", 0)) - host.free("GPU") - sum(held)
     left = int(host.total.get("GPU", 0)) // UNIT - -(-taken // UNIT) - len(opened)
     whole = max(0, min(left, host.free("GPU") // UNIT))
-    explained = taken >= 0 and taken % UNIT == 0
+    # Where the slices open more GPUs than there are, they lie otherwise than this.
+    explained = taken >= 0 and taken % UNIT == 0 and left >= 0
     return (UNIT,) * whole + (tuple(rest for rest in opened if rest) if explained else ())
 
 

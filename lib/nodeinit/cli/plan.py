@@ -1,0 +1,92 @@
+"""`nodeinit plan`: where the models of a config would go on a cluster, or why they do not fit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nodeinit.cli.errors import Command, ExitCode
+from nodeinit.cli.where import cluster_options, where_of
+
+if TYPE_CHECKING:
+    from nodeinit.cli.planned import Planned
+    from nodeinit.placement.replicas import Replica
+    from nodeinit.placement.topology import ClusterSnapshot
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(cls=Command)
+@click.argument("config", type=_PATH)
+@click.option("--model", metavar="ID", help="The model to plan. Default: all, one beside another.")
+@click.option(
+    "--cluster", type=_PATH, metavar="FILE", help="Plan against a cluster that was saved."
+)
+@cluster_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
+def plan(config: Path, as_json: bool, **options: Any) -> None:
+    """Say where the models of a config would go, or why not.
+
+    CONFIG is the YAML that you feed to `ray.serve.llm`: one LLMConfig or a Serve config file. All its
+    models are planned beside each other, each with the replicas that it begins with. Nothing is
+    started for them, and callbacks are not called.
+
+    \b
+      nodeinit plan serve.yaml --address auto           on your cluster as it is now
+      nodeinit snapshot --address auto -o cluster.json  save it
+      nodeinit plan serve.yaml --cluster cluster.json   on what was saved, without Ray
+    """  # noqa: D301  click reads the \b
+    replicas = _replicas(config, options["model"])
+    planned = _planned(replicas, _snapshot(options))
+    if as_json:
+        click.echo(json.dumps(planned.to_dict(), indent=2))
+    else:
+        from nodeinit.cli.consoles import console
+        from nodeinit.cli.picture import print_picture
+        from nodeinit.cli.verdicts import print_verdicts
+
+        out = console()
+        print_picture(out, planned)
+        print_verdicts(out, planned)
+    raise SystemExit(ExitCode.READY if planned.feasible else ExitCode.INFEASIBLE)
+
+
+def _replicas(path: Path, model: str | None) -> tuple[Replica, ...]:
+    from nodeinit.config import LLMConfig
+    from nodeinit.errors import ConfigError
+    from nodeinit.placement.replicas import replicas_of
+
+    configs = LLMConfig.load_all(path)
+    if model is not None:
+        configs = tuple(config for config in configs if config.model_id == model)
+        if not configs:
+            configs = (LLMConfig.load(path, model=model),)  # raises, and says what there is
+    try:
+        return replicas_of(configs)
+    except ConfigError as error:
+        raise ConfigError(error.faults, source=str(path)) from error
+
+
+def _snapshot(options: dict[str, Any]) -> ClusterSnapshot:
+    where = where_of(options)
+    if options["cluster"] is not None:
+        if options["address"] is not None or options["hosts"] is not None:
+            problem = "--cluster is a saved cluster, so it goes with neither --address nor --hosts"
+            raise click.UsageError(problem)
+        from nodeinit.placement.snapshot_file import read_snapshot
+
+        return read_snapshot(options["cluster"])
+    from nodeinit.cli.observe import observed
+
+    return observed(where)
+
+
+def _planned(replicas: tuple[Replica, ...], snapshot: ClusterSnapshot) -> Planned:
+    from nodeinit.cli.planned import Planned
+    from nodeinit.placement.batch import plan_all
+
+    found = plan_all([(replica.name, replica.request) for replica in replicas], snapshot)
+    return Planned(snapshot, tuple(zip(replicas, (answer for _, answer in found), strict=True)))

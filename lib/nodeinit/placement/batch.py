@@ -1,0 +1,104 @@
+"""Several models on one cluster: each is planned on what the ones before it leave.
+
+The largest come first, since they have the fewest hosts to choose from. What is planned already
+stands in the snapshot as a live group, so that an explanation can name who is in the way.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import attrs
+
+from nodeinit.placement.demand import demand_of, spans
+from nodeinit.placement.explain import Infeasible
+from nodeinit.placement.planner import plan
+from nodeinit.placement.request import PlacementRequest
+from nodeinit.placement.topology import (
+    UNIT,
+    Bundle,
+    ClusterSnapshot,
+    Group,
+    Host,
+    PlacementPlan,
+    total_of,
+)
+
+Named: TypeAlias = tuple[str, PlacementRequest]
+
+
+def plan_all(
+    requests: Sequence[Named], snapshot: ClusterSnapshot
+) -> tuple[tuple[str, PlacementPlan | Infeasible], ...]:
+    """A plan for each named request, all of them on the cluster at once, in the order given.
+
+    The order given decides nothing else: the same requests get the same plans in any order. Every
+    plan breaks no rule on what the others leave. The requests are planned one after the other and
+    never reconsidered, so one may be found not to fit although all would fit if laid otherwise.
+    """
+    found: dict[int, PlacementPlan | Infeasible] = {}
+    refused: dict[PlacementRequest, Infeasible] = {}  # on the snapshot as it is now
+    for i in sorted(range(len(requests)), key=lambda i: _rank(requests[i], snapshot)):
+        name, request = requests[i]
+        answer = refused.get(request) or plan(request, snapshot)
+        if isinstance(answer, PlacementPlan):
+            snapshot = occupied(snapshot, name, answer)
+            refused.clear()
+        else:
+            refused[request] = answer
+        found[i] = answer
+    return tuple((name, found[i]) for i, (name, _) in enumerate(requests))
+
+
+def occupied(snapshot: ClusterSnapshot, name: str, plan: PlacementPlan) -> ClusterSnapshot:
+    """The cluster as it will be when a plan is reserved, as a group of that name."""
+    bundles: dict[str, list[Bundle]] = defaultdict(list)
+    for bundle, node_id in zip(plan.bundles, plan.node_ids, strict=True):
+        bundles[node_id].append(bundle)
+    hosts = (_taken(host, bundles.get(host.node_id, ())) for host in snapshot.hosts)
+    group = Group(name, name, "CREATED", plan.bundles, plan.strategy, plan.node_ids)
+    return ClusterSnapshot(tuple(hosts), (*snapshot.groups, group))
+
+
+def _rank(named: Named, snapshot: ClusterSnapshot) -> tuple[Any, ...]:
+    """What comes first is smaller: the largest, and of equal ones the one with fewer hosts."""
+    name, request = named
+    units = demand_of(request, spans(request)[0]).units
+    sizes: list[int] = []
+    for resource in ("GPU", "TPU", "CPU"):
+        of_units = [
+            total_of((request.bundles[i] for i in unit.bundles), resource) for unit in units
+        ]
+        sizes += [-max(of_units), -sum(of_units)]
+    terms = {term for unit in units for term in unit.terms}
+    able = sum(all(term.admits(host) for term in terms) for host in snapshot.alive)
+    return *sizes, able, _natural(name), json.dumps(request.to_dict(), sort_keys=True)
+
+
+def _natural(name: str) -> tuple[tuple[str, int], ...]:
+    """Orders `m#2` before `m#10`."""
+    return tuple((text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", name))
+
+
+def _taken(host: Host, bundles: Sequence[Bundle]) -> Host:
+    """The host when these bundles are on it."""
+    if not bundles:
+        return host
+    names = {name for bundle in bundles for name in bundle.resources}
+    left = {name: host.free(name) - total_of(bundles, name) for name in names}
+    gpus = None if host.gpus is None else _cut(host.gpus, [bundle.gpu for bundle in bundles])
+    return attrs.evolve(host, available=host.available.update(left), gpus=gpus)
+
+
+def _cut(free: tuple[int, ...], shares: Iterable[int]) -> tuple[int, ...]:
+    """What is left of single GPUs, each share cut where the least remains, as a Ray host does it."""
+    left = list(free)
+    for share in sorted(shares, reverse=True):
+        fitting = [i for i, rest in enumerate(left) if 0 < share <= min(rest, UNIT)]
+        if fitting:
+            left[min(fitting, key=left.__getitem__)] -= share
+    return tuple(left)
