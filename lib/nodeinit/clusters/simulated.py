@@ -7,13 +7,14 @@ keeps books of all of it: `leftovers` tells what a node left behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
 from nodeinit.clusters.base import Displaced, FetchJob, Progress
 from nodeinit.clusters.host_hooks import run_host_hooks
+from nodeinit.clusters.sim_parts import SIM_MANIFEST, SimFault, SimGroup, SimHost, sim_host
 from nodeinit.context import NodeModelDownloadable, NodeReport
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
 from nodeinit.errors import PermanentError, TemporaryError
@@ -26,63 +27,9 @@ from nodeinit.placement.topology import (
     PlacedBundle,
     Placement,
     PlacementPlan,
-    fixed,
 )
 
-
-@attrs.frozen
-class SimFault:
-    """What goes wrong in the `call`-th call (0 for the first) of an operation.
-
-    `op` is a method of the cluster (`snapshot`, `manifest`, `fetch`, `reserve`, `observe`, `remove`,
-    `stop_fetch`). `kind` is `temporary`, `permanent` or `crash` (raise), `hang` (until cancelled),
-    `slow` (take `seconds` longer), `kill` (the host `node_id` dies during the call), `steal`
-    (somebody takes all that is free on `node_id`), or `lie` (the call claims success without it).
-    """
-
-    op: str
-    kind: str
-    call: int = 0
-    node_id: str | None = None
-    seconds: float = 30.0
-
-
-@attrs.define(eq=False)
-class SimGroup:
-    """A live group; also the handle that a callback may put into `ctx.placement_group`."""
-
-    id: str
-    name: str
-    strategy: str
-    bundles: tuple[Bundle, ...]
-    node_ids: tuple[str, ...]
-    ours: bool
-    state: str = "CREATED"
-
-
-@attrs.define(eq=False)
-class _SimHost:
-    host: Host
-    alive: bool = True
-    published: set[tuple[str, str]] = attrs.field(factory=set)  # (revision, file)
-
-
-def sim_host(node_id: str, *, labels: Mapping[str, str] | None = None, **resources: float) -> Host:
-    """A host with everything free: `sim_host("a", GPU=8, CPU=64)`."""
-    amounts = {name: fixed(value) for name, value in resources.items()}
-    return Host(node_id, f"host-{node_id}", amounts, amounts, labels or {})
-
-
-SIM_MANIFEST = Manifest(
-    "sim/model",
-    "sim",
-    (
-        ManifestFile("config.json", 1_000, "0" * 64),
-        ManifestFile("model-00001-of-00002.safetensors", 4_000_000, "1" * 64),
-        ManifestFile("model-00002-of-00002.safetensors", 3_000_000, "2" * 64),
-        ManifestFile("tokenizer.json", 2_000, "3" * 64),
-    ),
-)
+__all__ = ["SIM_MANIFEST", "SimCluster", "SimFault", "SimGroup", "sim_host"]
 
 
 class SimCluster:
@@ -101,7 +48,7 @@ class SimCluster:
         bandwidth: float = 1_000_000.0,
         executor: Executor | None = None,
     ) -> None:
-        self.hosts = {host.node_id: _SimHost(host) for host in hosts}
+        self.hosts = {host.node_id: SimHost(host) for host in hosts}
         self.groups: dict[str, SimGroup] = {}
         self.fetching: dict[str, str] = {}
         self.staging: dict[str, str] = {}

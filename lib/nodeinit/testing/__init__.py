@@ -1,0 +1,1 @@
+"""Helpers for tests: the same machine in virtual time."""
