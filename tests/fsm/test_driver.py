@@ -184,6 +184,28 @@ def test_cancel_does_not_wait_for_a_hanging_hook() -> None:
     run_virtual(main())
 
 
+def test_a_cancel_that_waits_behind_an_event_keeps_its_hooks_from_beginning() -> None:
+    began = []
+
+    class Slow:
+        async def on_before_build(self, ctx: Ctx) -> None:
+            began.append(ctx)
+            await asyncio.sleep(50)
+
+    async def main() -> None:
+        made = driver(World(), Slow(), policy=STEADY)
+        running = asyncio.ensure_future(made.run())
+        await until(made, "fetch")
+        done = Occurred(Event.DONE, "fetch", 1, Ctx(1))
+        made.post(done)
+        made.post(Occurred(Event.CANCEL))  # before the driver has looked at the other one
+        assert "cancelled" == (await running).state
+
+    run_virtual(main())
+
+    assert [] == began
+
+
 def test_an_outer_timeout_propagates_and_still_releases() -> None:
     world = World(build=[1e9])
 

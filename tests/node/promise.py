@@ -201,6 +201,8 @@ class Outcome:
     broken: list[str] = attrs.field(factory=list)
     killed: list[tuple[float, str]] = attrs.field(factory=list)
     cancelled_at: float | None = None
+    cancelled_in: str = ""
+    cancel_heard: bool = False
     was_ready: bool = False
 
     @property
@@ -288,7 +290,9 @@ def _act(outcome: Outcome, act: Act) -> None:
     now = asyncio.get_running_loop().time()
     match act.what:
         case "cancel":
-            outcome.cancelled_at = outcome.cancelled_at or now
+            if outcome.cancelled_at is None:
+                outcome.cancelled_at = now
+                outcome.cancelled_in = outcome.driver.snapshot.state
             outcome.driver.post(Occurred(Event.CANCEL))
         case "release":
             outcome.driver.post(Occurred(Event.RELEASE))
@@ -339,9 +343,15 @@ def _check_step(outcome: Outcome, step: Step) -> None:
         for held in before.held:
             if order(held.phase) >= order(before.state) and held.attempt != occurred.attempt:
                 say(f"{held.name} of an earlier try is still held while {before.state} acquires")
-    if occurred.event is Event.CANCEL and step.accepted and outcome.cancelled_at is not None:
-        if step.at - outcome.cancelled_at > 2:
-            say(f"a cancel was heard only after {step.at - outcome.cancelled_at:.0f} s")
+    if (
+        occurred.event is Event.CANCEL
+        and not outcome.cancel_heard
+        and outcome.cancelled_at is not None
+    ):
+        outcome.cancel_heard = True
+        late = step.at - outcome.cancelled_at
+        if late > 2 and outcome.cancelled_in not in (Frame.RELEASING, *FINALS):
+            say(f"a cancel was heard only after {late:.0f} s")
     if after.state == Frame.READY and before.state != Frame.READY:
         outcome.was_ready = True
         _check_ready(outcome, step)

@@ -279,3 +279,31 @@ def test_what_does_not_fit_now_is_waited_for_and_then_called_infeasible() -> Non
         assert 3 == sum(step.after.state == "config" for step in node.steps if step.edge)
 
     run_virtual(main())
+
+
+def test_no_secret_gets_into_a_journal_an_error_or_an_explanation(tmp_path: Path) -> None:
+    secret = "hf_abcdefghijklmnopqrstuvwxyz"
+    where = tmp_path / "run.jsonl"
+
+    class Leaks:
+        def on_before_download(self, ctx: CallbackCtx) -> CallbackCtx:
+            return ctx.evolve(
+                custom_data={"api_token": secret, "url": f"https://u:{secret}@host/x"}
+            )
+
+        def on_before_placement(self, ctx: CallbackCtx) -> None:
+            raise RuntimeError(f"401 for https://hub/x?token={secret}")
+
+    env = {"env_vars": {"HF_TOKEN": secret}}
+
+    async def main() -> NodeInitializer:
+        async with initializer(llm_config(Leaks(), runtime_env=env), journal=where) as node:
+            with pytest.raises(InitializationFailed):
+                await node.wait_for("ready")
+        return node
+
+    node = run_virtual(main())
+
+    assert node.ctx.runtime_env == env, "the node itself has it"
+    assert secret not in where.read_text()
+    assert "401 for https://hub/x" in where.read_text()

@@ -66,6 +66,7 @@ class Driver:
         self._folding: asyncio.Task[Fold] | None = None
         self._began: float | None = None
         self._shaken = False
+        self._cancels = 0  # how many of them wait in the mailbox
         self._performer = self.performer(
             name,
             core,
@@ -91,8 +92,10 @@ class Driver:
 
     def _put(self, occurred: Occurred, answer: asyncio.Future[Step] | None) -> None:
         self._mailbox.put_nowait((occurred, answer))
-        if occurred.event is Event.CANCEL and self._folding is not None:
-            self._folding.cancel()
+        if occurred.event is Event.CANCEL:
+            self._cancels += 1
+            if self._folding is not None:
+                self._folding.cancel()
 
     async def run(self) -> Snapshot:
         """Process events until a final state, and return the last snapshot.
@@ -140,6 +143,7 @@ class Driver:
     # -- decide, fold, commit, perform ---------------------------------------------------------
 
     async def _handle(self, occurred: Occurred, answer: asyncio.Future[Step] | None) -> None:
+        self._cancels -= occurred.event is Event.CANCEL
         step = self.core.step(self.snapshot, occurred)
         if step.accepted and step.edge is not None and step.edge.hooks:
             folded = await self._fold(step)
@@ -155,6 +159,8 @@ class Driver:
         edge = step.edge
         if not self._hooks.any(edge.hooks):
             return Fold(step.after.ctx)
+        if self._cancels and not edge.observes:
+            return None  # one is already waiting behind this event
         task = asyncio.ensure_future(
             self._hooks.fold(edge.hooks, step.after.ctx, observe=edge.observes)
         )

@@ -53,7 +53,7 @@ class ContextCodec:
         if value is None:
             return None
         if name == "llm_config":
-            return jsonable(redact(value.to_dict()))
+            return jsonable(redact(_with_known_callbacks(value).to_dict()))
         if name == "placement_group":
             if isinstance(value, PlacementRequest):
                 return {"request": _converter().unstructure(value)}
@@ -86,6 +86,12 @@ _TYPES: dict[str, Any] = {
     "placement": Placement,
     "observed": ClusterSnapshot,
 }
+
+
+def _with_known_callbacks(config: LLMConfig) -> LLMConfig:
+    """The config less the callbacks that have no name to import them by: they end with the process."""
+    known = tuple(spec for spec in config.callbacks if "<" not in spec.name)
+    return config if known == config.callbacks else config.evolve(callbacks=known)
 
 
 def group_id(handle: Any) -> str:
