@@ -6,6 +6,7 @@ All amounts of resources are integers in Ray's fixed point, 1e-4 of a unit, trun
 
 from __future__ import annotations
 
+import enum
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -94,7 +95,8 @@ class Host:
 
     `total` and `available` map resource names to fixed-point amounts. `name` is what a person calls
     the host (its host name or IP); `node_id` is Ray's hex id. `gpus` is the free amount of each
-    single GPU where somebody knows it; Ray itself reports only their sum.
+    single GPU where somebody knows it; Ray itself reports only their sum. `address` is the IP by
+    which other hosts reach it, "" where that is not known or says nothing (simulated hosts).
     """
 
     node_id: str
@@ -104,6 +106,7 @@ class Host:
     labels: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map)
     alive: bool = True
     gpus: tuple[int, ...] | None = None
+    address: str = ""
 
     def free(self, resource: str) -> int:
         """The free amount of a resource, fixed point; 0 for a dead host."""
@@ -186,16 +189,30 @@ class ClusterSnapshot:
         return ClusterSnapshot(tuple(hosts), tuple(g for g in self.groups if g is not group))
 
 
+class Pin(enum.StrEnum):
+    """How much of a plan is dictated to Ray.
+
+    `NODE`: every bundle goes to its host. Exact, and a group that loses a host cannot block others.
+    `HOSTS`: every bundle goes to one of the plan's hosts (`in(a,b,…)`), which lets Ray move within
+    them. `NONE`: Ray chooses; what it chose is only verified.
+    """
+
+    NODE = "node"
+    HOSTS = "hosts"
+    NONE = "none"
+
+
 @attrs.frozen
 class PlacementPlan:
     """Where bundles should go: `node_ids[i]` is the host of `bundles[i]`.
 
-    Computed by `planner.plan`, dictated to Ray by pinning every bundle to its host.
+    Computed by `planner.plan`, dictated to Ray as far as `pin` says.
     """
 
     bundles: tuple[Bundle, ...]
     node_ids: tuple[str, ...]
     strategy: str = "PACK"
+    pin: Pin = Pin.NODE
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -205,11 +222,16 @@ class PlacementPlan:
 
 @attrs.frozen
 class PlacedBundle:
-    """One bundle and the host where Ray put it. `resources` are amounts in units."""
+    """One bundle and the host where Ray put it. `resources` are amounts in units.
+
+    `gpu_ids` are the GPUs that a process in the bundle sees, where one was asked (a probe);
+    otherwise `None`.
+    """
 
     index: int
     node_id: str
     resources: FrozenMap = attrs.field(converter=freeze_map)
+    gpu_ids: tuple[str, ...] | None = None
 
 
 @attrs.frozen
