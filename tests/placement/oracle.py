@@ -35,7 +35,6 @@ def _blocks(request: PlacementRequest) -> list[tuple[int, ...]]:
 def _ways(request, snapshot):
     """Every way: the host of each block."""
     blocks = _blocks(request)
-    slices = gpus.slices_by_host(snapshot.groups)
     alive = [host for host in snapshot.hosts if host.alive]
 
     def go(chosen):
@@ -49,7 +48,7 @@ def _ways(request, snapshot):
             if not all(_suits(request, i, host) for i in block):
                 continue
             here = [b for b, at in zip(blocks, chosen, strict=False) if at == host.node_id]
-            if _fits(request, [i for b in (*here, block) for i in b], host, slices):
+            if _fits(request, [i for b in (*here, block) for i in b], host):
                 yield from go((*chosen, host.node_id))
 
     yield from go(())
@@ -67,7 +66,7 @@ def _suits(request: PlacementRequest, i: int, host: Host) -> bool:
     return not (kind and bundle.gpu) or f"accelerator_type:{kind}" in host.total
 
 
-def _fits(request: PlacementRequest, indexes: list[int], host: Host, slices) -> bool:
+def _fits(request: PlacementRequest, indexes: list[int], host: Host) -> bool:
     need: Counter[str] = Counter()
     for i in indexes:
         need.update({k: int(v) for k, v in request.bundles[i].resources.items()})
@@ -76,5 +75,4 @@ def _fits(request: PlacementRequest, indexes: list[int], host: Host, slices) -> 
     if any(value > host.available.get(name, 0) for name, value in need.items()):
         return False
     share = request.gpu_share
-    readings = (gpus.certain(host, slices), gpus.possible(host))
-    return any(count <= sum(free // share for free in reading) for reading in readings)
+    return count <= gpus.possible(host, share)

@@ -132,11 +132,19 @@ def test_slices_are_cut_from_single_gpus_where_they_are_known():
     assert isinstance(plan(request, snapshot), Infeasible)
 
 
-def test_slices_that_cannot_lie_as_they_are_counted_promise_nothing():
-    """0.6 and 0.6 are taken of two GPUs: what a first 0.5 was hoped to find is not there twice."""
+def test_slices_of_groups_leave_what_they_leave():
+    """0.6 and 0.6 are taken of two GPUs: 0.4 is left of each, and no half."""
     on = ClusterSnapshot((host("a", 2, 0.8),), (group("g", "a", [0.6, 0.6]),))
+    half, less = PlacementRequest.of(1, gpu=0.5), PlacementRequest.of(1, gpu=0.4)
+    assert sum(fitting(("m#1", half), ("m#2", half), on=on).values()) == 0
+    assert sum(fitting(*((f"m#{i}", less) for i in range(3)), on=on).values()) == 2
+
+
+def test_slices_that_nobody_can_locate_are_hoped_for_no_more_often_than_the_sum_allows():
+    """Three of 0.3 may lie on one GPU or on three: of 1.1 free, one half is certain to be there."""
+    on = ClusterSnapshot((host("a", 2, 1.1),), (group("g", "a", [0.3] * 3),))
     half = PlacementRequest.of(1, gpu=0.5)
-    assert sum(fitting(("m#1", half), ("m#2", half), on=on).values()) == 1
+    assert sum(fitting(*((f"m#{i}", half) for i in range(4)), on=on).values()) == 2
 
 
 def test_a_request_that_was_refused_is_explained_anew_after_a_plan():

@@ -12,7 +12,8 @@ from nodeinit.placement import demand, gpus, packing, search
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.rules import violations
 from nodeinit.placement.search import find
-from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot
+from nodeinit.placement.shelves import Shelves, Term, View
+from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot, Host
 from tests.strategies import host
 
 SHAPES = [
@@ -26,6 +27,12 @@ SHAPES = [
     PlacementRequest([{"CPU": 3}, *[{"GPU": 1}] * 2], "PACK", 2),
     PlacementRequest(
         (Bundle.of({"zone": "a"}, GPU=1), Bundle.of({"zone": "b"}, GPU=1)), "PACK", 1, 2
+    ),
+    PlacementRequest.of(1, 3, topology="zone"),
+    PlacementRequest.of(2, data_parallel_size=2, cpu=1),
+    PlacementRequest([{"CPU": 3}, *[{"GPU": 1}] * 2] * 2, "PACK", 2, data_parallel_size=2),
+    PlacementRequest.of(
+        2, gpu=0, resources={"TPU": 1}, topology="ray.io/tpu-slice-name", span_tp=True
     ),
 ]
 
@@ -50,11 +57,24 @@ def cases():
                     kind=rng.choice(["H100", "A100"]),
                     alive=rng.random() < 0.8,
                     gpu_list=each,
+                    TPU=rng.choice([0, 1]),
                 )
+            )
+            made[-1] = attrs.evolve(
+                made[-1],
+                address=rng.choice(["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]),
+                labels=_labels(made[-1], rng),
             )
         snapshot = ClusterSnapshot(tuple(made))
         for request in SHAPES:
             yield request, snapshot
+
+
+def _labels(made: Host, rng: random.Random) -> dict[str, str]:
+    """A place in a TPU slice; and one in four hosts has lost its zone."""
+    zone = {"zone": made.labels["zone"]} if rng.random() < 0.75 else {}
+    worker = rng.choice("0123")
+    return {**zone, "ray.io/tpu-slice-name": "s", "ray.io/tpu-worker-id": worker}
 
 
 def broken() -> set[str]:
@@ -67,19 +87,18 @@ def broken() -> set[str]:
     return found
 
 
+real_shelf_of, real_free, real_needs = View.shelf_of, View._free, demand._needs
+real_members = demand._members
+
+
 def on_shelves(change: Callable) -> Callable:
-    """The search, on hosts that are changed first."""
-
-    def shelve(asked, snapshot, reading):
-        hosts = tuple(change(h) for h in snapshot.hosts)
-        return demand.shelve(asked, ClusterSnapshot(hosts, snapshot.groups), reading)
-
-    return shelve
+    """The shelf of a host that is changed first."""
+    return lambda self, host: real_shelf_of(self, change(host))
 
 
 def units_of(change: Callable) -> Callable:
     """The units of a request that is changed first."""
-    return lambda request, parts=1: demand.demand_of(change(request), parts)
+    return lambda request, *rest: demand.demand_of(change(request), *rest)
 
 
 def as_if(strategy: str, instead: str) -> Callable:
@@ -91,42 +110,48 @@ def as_if(strategy: str, instead: str) -> Callable:
     return change
 
 
-real_needs, real_members, real_room = demand._needs, demand._members, demand.room
-
-
 def parted(request, parts):
+    """Every engine's own bundle goes where it likes."""
     blocks, singles = real_members(request, parts)
-    if blocks[0][:2] == (0, 1) and request.device and not request.bundles[0].gpu:
-        return [blocks[0][1:], *blocks[1:]], [(0,), *singles]
-    return blocks, singles
+    alone = [engine for engine, first in request.engines if engine != first]
+    blocks = [tuple(i for i in block if i not in alone) for block in blocks]
+    return blocks, [*singles, *((i,) for i in alone)]
 
 
 def roomier(column: str, more: int) -> Callable:
-    def room(given, columns, reading):
-        row = real_room(given, columns, reading)
-        return tuple(
-            have + more * (name == column) for name, have in zip(columns, row, strict=True)
-        )
-
-    return room
+    return lambda self, host, name: real_free(self, host, name) + more * (name == column)
 
 
 FAULTS = {
     "dead hosts are used": (
-        search, "shelve", on_shelves(lambda h: attrs.evolve(h, alive=True)), "hosts_alive",
+        View, "shelf_of", on_shelves(lambda h: attrs.evolve(h, alive=True)), "hosts_alive",
     ),
     "what is taken is not subtracted": (
-        search, "shelve", on_shelves(lambda h: attrs.evolve(h, available=h.total, gpus=None)),
+        View, "shelf_of",
+        on_shelves(lambda h: attrs.evolve(h, available=h.total, gpus=None, slices=())),
         "gpus_not_oversubscribed",
     ),
-    "one GPU too many": (demand, "room", roomier("GPU", 1), "gpus_not_oversubscribed"),
-    "CPUs are not counted": (demand, "room", roomier("CPU", 99 * UNIT), "other_resources_fit"),
+    "one GPU too many": (View, "_free", roomier("GPU", 1), "gpus_not_oversubscribed"),
+    "CPUs are not counted": (View, "_free", roomier("CPU", 99 * UNIT), "other_resources_fit"),
     "GPUs are counted by their sum": (
         gpus, "slots", lambda free, share: sum(free) // share, "gpus_not_oversubscribed",
     ),
-    "labels are ignored": (demand.Term, "has_labels", lambda self, host: True, "labels_match"),
+    "a plan leaves the host as free as it was": (
+        search, "occupied", lambda snapshot, name, plan: snapshot, "gpus_not_oversubscribed",
+    ),
+    "shelves do not follow what is put on hosts": (
+        Shelves, "updated", lambda self, changes: self, "gpus_not_oversubscribed",
+    ),
+    "labels are ignored": (Term, "has_labels", lambda self, host: True, "labels_match"),
     "accelerators are ignored": (
-        demand.Term, "has_accelerator", lambda self, host: True, "accelerator_matches",
+        Term, "has_accelerator", lambda self, host: True, "accelerator_matches",
+    ),
+    "domains are ignored": (Term, "has_domain", lambda self, host: True, "one_domain"),
+    "a host without the label is a domain too": (
+        Term, "has_domain",
+        lambda self, host: self.domain is None
+        or host.labels.get(self.domain[0], self.domain[1]) == self.domain[1],
+        "one_domain",
     ),
     "groups are split": (
         search, "spans", lambda request: (request.tensor_parallel_size,), "tp_groups_whole",
@@ -144,6 +169,16 @@ FAULTS = {
         search, "demand_of", units_of(as_if("STRICT_PACK", "PACK")), "strategy_honoured",
     ),
     "the engine goes its own way": (demand, "_members", parted, "engine_on_first_bundle"),
+    "the engines of further ranks go their own way": (
+        demand, "_members", parted, "engines_with_ranks",
+    ),
+    "a control bundle is left behind": (demand, "_members", parted, "dp_ranks_whole"),
+    "two hosts may have one address": (
+        search, "_addresses_clash", lambda plan, snapshot: False, "addresses_differ",
+    ),
+    "a TPU slice is taken in the order of ids": (
+        search, "_by_worker_id", lambda request, node_ids, snapshot: node_ids, "slice_in_order",
+    ),
     "hosts are handed out in the wrong order": (
         packing.Packing, "run",
         lambda self, run=packing.Packing.run: (found := run(self)) and found[::-1],

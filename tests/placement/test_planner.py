@@ -160,7 +160,8 @@ def test_other_ids_only_rename(request, snapshot, ids):
 
 def _without_remainder(given: Host) -> Host:
     whole = given.available["GPU"] // UNIT * UNIT
-    return attrs.evolve(given, available=given.available.set("GPU", whole))
+    available = given.available.set("GPU", whole)
+    return attrs.evolve(given, available=available, gpus=None, slices=())
 
 
 def _looks(found: PlacementPlan, snapshot: ClusterSnapshot) -> list:

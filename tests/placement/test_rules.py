@@ -123,7 +123,7 @@ def test_more_than_was_asked_is_fine_in_a_group_of_somebody_else():
 
 def test_a_host_that_other_groups_need_too():
     snapshot = with_groups(group("other", "b", [1.0]))
-    assert broken(PLACED, snapshot) == {"groups_fit_hosts"}
+    assert broken(PLACED, snapshot) == {"groups_fit_hosts", "gpus_not_oversubscribed"}
     assert broken(PLACED, with_groups(group("other", "f", [1.0] * 8))) == set()
 
 

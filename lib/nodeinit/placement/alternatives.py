@@ -13,10 +13,12 @@ import attrs
 
 from nodeinit.frozen import EMPTY
 from nodeinit.placement import labels
-from nodeinit.placement.demand import Term, demand_of, spans
+from nodeinit.placement.demand import demand_of, spans
+from nodeinit.placement.hosts import Bundle, Group, Host, names, total_of
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.search import find
-from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host, names, total_of
+from nodeinit.placement.shelves import Term
+from nodeinit.placement.topology import ClusterSnapshot
 
 _HINT = "accelerator_type:"
 
@@ -136,11 +138,10 @@ def _more_hosts(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterato
     like = names(snapshot.hosts)[model.node_id]
 
     def grown(count: int) -> Alternative:
-        twins = (
-            attrs.evolve(model, node_id=f"{model.node_id}+{i}", available=model.total, gpus=None)
-            for i in range(1, count + 1)
-        )
-        hosts = ClusterSnapshot((*snapshot.hosts, *twins), snapshot.groups)
+        empty = attrs.evolve(model, available=model.total, gpus=None, slices=(), address="")
+        numbers = range(1, count + 1)
+        twins = [attrs.evolve(empty, node_id=f"{model.node_id}+{i}") for i in numbers]
+        hosts = snapshot.after(twins)
         text = f"with {count} more {'host' if count == 1 else 'hosts'} like {like}"
         return Alternative(text, request, hosts)
 

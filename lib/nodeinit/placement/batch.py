@@ -8,25 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
-
-import attrs
 
 from nodeinit.placement.demand import demand_of, spans
 from nodeinit.placement.explain import Infeasible
+from nodeinit.placement.occupancy import occupied
 from nodeinit.placement.planner import plan
 from nodeinit.placement.request import PlacementRequest
-from nodeinit.placement.topology import (
-    UNIT,
-    Bundle,
-    ClusterSnapshot,
-    Group,
-    Host,
-    PlacementPlan,
-    total_of,
-)
+from nodeinit.placement.topology import ClusterSnapshot, PlacementPlan, total_of
 
 Named: TypeAlias = tuple[str, PlacementRequest]
 
@@ -54,16 +44,6 @@ def plan_all(
     return tuple((name, found[i]) for i, (name, _) in enumerate(requests))
 
 
-def occupied(snapshot: ClusterSnapshot, name: str, plan: PlacementPlan) -> ClusterSnapshot:
-    """The cluster as it will be when a plan is reserved, as a group of that name."""
-    bundles: dict[str, list[Bundle]] = defaultdict(list)
-    for bundle, node_id in zip(plan.bundles, plan.node_ids, strict=True):
-        bundles[node_id].append(bundle)
-    hosts = (_taken(host, bundles.get(host.node_id, ())) for host in snapshot.hosts)
-    group = Group(name, name, "CREATED", plan.bundles, plan.strategy, plan.node_ids)
-    return ClusterSnapshot(tuple(hosts), (*snapshot.groups, group))
-
-
 def _rank(named: Named, snapshot: ClusterSnapshot) -> tuple[Any, ...]:
     """What comes first is smaller: the largest, and of equal ones the one with fewer hosts."""
     name, request = named
@@ -82,23 +62,3 @@ def _rank(named: Named, snapshot: ClusterSnapshot) -> tuple[Any, ...]:
 def _natural(name: str) -> tuple[tuple[str, int], ...]:
     """Orders `m#2` before `m#10`."""
     return tuple((text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", name))
-
-
-def _taken(host: Host, bundles: Sequence[Bundle]) -> Host:
-    """The host when these bundles are on it."""
-    if not bundles:
-        return host
-    names = {name for bundle in bundles for name in bundle.resources}
-    left = {name: host.free(name) - total_of(bundles, name) for name in names}
-    gpus = None if host.gpus is None else _cut(host.gpus, [bundle.gpu for bundle in bundles])
-    return attrs.evolve(host, available=host.available.update(left), gpus=gpus)
-
-
-def _cut(free: tuple[int, ...], shares: Iterable[int]) -> tuple[int, ...]:
-    """What is left of single GPUs, each share cut where the least remains, as a Ray host does it."""
-    left = list(free)
-    for share in sorted(shares, reverse=True):
-        fitting = [i for i, rest in enumerate(left) if 0 < share <= min(rest, UNIT)]
-        if fitting:
-            left[min(fitting, key=left.__getitem__)] -= share
-    return tuple(left)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from nodeinit.errors import ConfigError, Fault, nearest
 from nodeinit.placement import labels as selectors
-from nodeinit.placement.topology import UNIT, Bundle, amount, fixed
+from nodeinit.placement.amounts import UNIT, amount, fixed
+from nodeinit.placement.hosts import Bundle
+from nodeinit.placement.placed import Pin
 
 if TYPE_CHECKING:
     from nodeinit.placement.request import PlacementRequest
@@ -43,6 +45,11 @@ def count_workers(tensor: int, pipeline: int, data: int = 1) -> int:
     if faults:
         raise refused(faults)
     return tensor * pipeline * data
+
+
+def to_pin(value: Any) -> Any:
+    """A pin level from its name; anything else is left for `of_fields` to complain about."""
+    return Pin(value) if isinstance(value, str) and value in list(Pin) else value
 
 
 def to_bundles(values: Any) -> tuple[Bundle, ...]:
@@ -93,6 +100,14 @@ def of_fields(request: PlacementRequest) -> Iterator[Fault]:
     span: Any = request.span_tp
     if not isinstance(span, bool):
         yield Fault("span_tp", "is neither true nor false", repr(span))
+    label: Any = request.topology
+    if label is not None and (not isinstance(label, str) or selectors.problem({label: ""})):
+        yield Fault("topology", "is not the name of a label", repr(label), "write one such as rack")
+    pin: Any = request.pin
+    if not isinstance(pin, Pin):
+        hint = nearest(str(pin).lower(), list(Pin))
+        remedy = f"did you mean {hint}?" if hint else f"use one of {', '.join(Pin)}"
+        yield Fault("pin", "is not a pin level", repr(pin), remedy)
 
 
 def _of_sizes(sizes: Mapping[str, Any]) -> Iterator[Fault]:
@@ -142,8 +157,15 @@ def of_shape(request: PlacementRequest) -> Iterator[Fault]:
     if len(used) > 1:
         yield Fault("bundles", "ask for GPUs and for TPUs", remedy="use one kind of device")
     yield from _of_shares(request)
+    ranks = request.data_parallel_size
+    if len(request.bundles) % ranks:
+        problem = f"cannot be shared out among data_parallel_size={ranks} ranks"
+        remedy = f"list equally many for each of the {ranks} ranks"
+        yield Fault("bundles", problem, str(len(request.bundles)), remedy)
+        return
     if len(request.workers) < request.world_size:
-        sizes = ", ".join(f"{name}={getattr(request, name)}" for name in SIZES[:2])
+        named = SIZES if ranks > 1 else SIZES[:2]
+        sizes = ", ".join(f"{name}={getattr(request, name)}" for name in named)
         found = f"{len(request.workers)}{f' with a {used[0]}' if used else ''}"
         problem = f"are too few for the {request.world_size} workers of {sizes}"
         yield Fault("bundles", problem, found, f"list {request.world_size}, or lower the sizes")
@@ -172,7 +194,8 @@ def _of_strategy(request: PlacementRequest) -> Iterator[Fault]:
     if strategy == "STRICT_SPREAD" and tp > 1 and not request.span_tp:
         problem = f"parts the workers that tensor_parallel_size={tp} keeps on one host"
         yield Fault("strategy", problem, strategy, "use SPREAD, or allow it with span_tp=True")
-    if strategy == "STRICT_SPREAD" and request.workers and request.workers[0] != 0:
+    apart = len(request.workers) == request.world_size and any(a != b for a, b in request.engines)
+    if strategy == "STRICT_SPREAD" and apart:
         problem = "parts the engine's bundle from the first worker's"
         yield Fault("strategy", problem, strategy, "give the first bundle a device, or use SPREAD")
     if strategy == "STRICT_PACK" and request.span_tp:

@@ -1,53 +1,18 @@
-"""A request and a cluster as the search sees them: rows of integers, one column for each resource.
+"""A request as the search sees it: units of bundles, and rows of integers for what they need.
 
-Bundles that must share a host are one *unit*; hosts that are alike stand on one *shelf*.
+Bundles that must share a host are one *unit*. A row has one column for each resource.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from collections.abc import Iterable
 
 import attrs
 
-from nodeinit.frozen import FrozenMap
-from nodeinit.placement import gpus, labels
+from nodeinit.placement.hosts import Bundle
 from nodeinit.placement.request import PlacementRequest
-from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot, Host
-
-Row: TypeAlias = tuple[int, ...]
-
-SEAT = "seat"
-"""A column that keeps units apart: every host has one seat."""
-
-
-@attrs.frozen
-class Term:
-    """What a host must be, whatever is free on it."""
-
-    labels: FrozenMap
-    accelerator_type: str | None
-
-    def sort_key(self) -> tuple[str, str]:
-        """What orders terms."""
-        return labels.describe(self.labels), self.accelerator_type or ""
-
-    def admits(self, host: Host) -> bool:
-        """Whether a host has the labels and the accelerator, by its resource or by its label."""
-        return self.has_labels(host) and self.has_accelerator(host)
-
-    def has_labels(self, host: Host) -> bool:
-        """Whether a host has the labels."""
-        return labels.matches(self.labels, host.labels)
-
-    def has_accelerator(self, host: Host) -> bool:
-        """Whether a host has the accelerator."""
-        kind = self.accelerator_type
-        return (
-            kind is None
-            or f"accelerator_type:{kind}" in host.total
-            or host.labels.get(labels.ACCELERATOR_TYPE) == kind
-        )
+from nodeinit.placement.shelves import SEAT, Row, Term, View
+from nodeinit.placement.topology import ClusterSnapshot
 
 
 @attrs.frozen
@@ -67,15 +32,13 @@ class Demand:
     units: tuple[Unit, ...]
     share: int
 
-
-@attrs.frozen
-class Shelf:
-    """Hosts that cannot be told apart: the same room, fit for the same terms."""
-
-    room: Row
-    admits: frozenset[Term]
-    untouched: bool
-    node_ids: tuple[str, ...]
+    def views(self, snapshot: ClusterSnapshot) -> tuple[View, ...]:
+        """How the cluster may be looked at, the safest way first."""
+        terms = tuple(sorted({t for unit in self.units for t in unit.terms}, key=Term.sort_key))
+        certain = View(self.columns, terms, self.share)
+        if not snapshot.uncertain:
+            return (certain,)
+        return (certain, attrs.evolve(certain, hopeful=True))
 
 
 def spans(request: PlacementRequest) -> tuple[int, ...]:
@@ -88,8 +51,13 @@ def spans(request: PlacementRequest) -> tuple[int, ...]:
     return tuple(parts for parts in range(1, size + 1) if size % parts == 0)
 
 
-def demand_of(request: PlacementRequest, parts: int = 1) -> Demand:
-    """The units of a request whose tensor-parallel groups are split into `parts` equal parts."""
+def demand_of(
+    request: PlacementRequest, parts: int = 1, domain: tuple[str, str] | None = None
+) -> Demand:
+    """The units of a request whose tensor-parallel groups are split into `parts` equal parts.
+
+    `domain` is a label and its value that every host must have besides.
+    """
     blocks, singles = _members(request, parts)
     # The engine ranks its workers anew, host by host. Two parts always make equal halves then; more
     # of them do only if no host has two.
@@ -98,10 +66,11 @@ def demand_of(request: PlacementRequest, parts: int = 1) -> Demand:
         for members in (*blocks, *singles)
         if request.strategy == "STRICT_SPREAD" or (parts > 2 and members in blocks)
     }
-    named = {name for bundle in set(request.bundles) for name in bundle.resources} - {"GPU", "CPU"}
-    columns = ("GPU", "CPU", *sorted(named), *((SEAT,) if seated else ()))
-    device = request.device
-    terms = {bundle: _term(request, bundle, device) for bundle in set(request.bundles)}
+    kinds = set(request.bundles)
+    named = {name for bundle in kinds for name in bundle.resources} - {"GPU", "CPU"}
+    cpu = ("CPU",) if any("CPU" in bundle.resources for bundle in kinds) else ()
+    columns = ("GPU", *cpu, *sorted(named), *((SEAT,) if seated else ()))
+    terms = {bundle: _term(request, bundle, domain) for bundle in kinds}
     units = tuple(
         Unit(
             members,
@@ -121,13 +90,21 @@ def _members(
         return [tuple(range(len(request.bundles)))], []
     size = request.tensor_parallel_size // parts
     workers = request.workers
-    blocks = [workers[i : i + size] for i in range(0, len(workers), size)]
+    blocks: list[tuple[int, ...]] = []
+    for start in range(0, len(workers), size):
+        block = tuple(dict.fromkeys(workers[start : start + size]))
+        # A bundle with several devices may hold the end of one group and the next one.
+        if blocks and blocks[-1][-1] == block[0]:
+            block = tuple(dict.fromkeys((*blocks.pop(), *block)))
+        blocks.append(block)
     taken = set(workers)
     singles: list[tuple[int, ...]] = [(i,) for i in range(len(request.bundles)) if i not in taken]
-    if (0,) in singles:
-        # The engine's own bundle: the worker of rank 0 must be on its host.
-        singles.remove((0,))
-        blocks[0] = (0, *blocks[0])
+    for engine, first in request.engines:
+        if (engine,) in singles:
+            # The engine's own bundle: its worker of rank 0 must be on its host.
+            singles.remove((engine,))
+            at = next(i for i, block in enumerate(blocks) if first in block)
+            blocks[at] = (engine, *blocks[at])
     return blocks, singles
 
 
@@ -141,55 +118,8 @@ def _needs(bundles: Iterable[Bundle], columns: tuple[str, ...], seated: bool) ->
     return tuple(needs.values())
 
 
-def _term(request: PlacementRequest, bundle: Bundle, device: str | None) -> Term:
-    on_device = device is not None and device in bundle.resources
-    return Term(bundle.labels, request.accelerator_type if on_device else None)
+def _term(request: PlacementRequest, bundle: Bundle, domain: tuple[str, str] | None) -> Term:
+    on_device = request.device is not None and request.device in bundle.resources
+    return Term(bundle.labels, request.accelerator_type if on_device else None, domain)
 
 
-Reading: TypeAlias = Callable[[Host], int]
-"""How many bundles with a share of a GPU fit a host."""
-
-
-def readings(demand: Demand, snapshot: ClusterSnapshot) -> tuple[Reading, ...]:
-    """How the free GPUs of hosts may be counted, the safest first."""
-    slices = gpus.slices_by_host(snapshot.groups)
-
-    def safe(host: Host) -> int:
-        return gpus.slots(gpus.certain(host, slices), demand.share)
-
-    def hopeful(host: Host) -> int:
-        return max(safe(host), gpus.slots(gpus.possible(host), demand.share))
-
-    def whole(host: Host) -> int:
-        return gpus.slots(host.gpus, UNIT) if host.gpus else max(0, host.free("GPU")) // UNIT
-
-    fractional = demand.share != UNIT or slices
-    return (safe, hopeful) if fractional else (whole,)
-
-
-def shelve(demand: Demand, snapshot: ClusterSnapshot, reading: Reading) -> tuple[Shelf, ...]:
-    """The living hosts that could take any unit at all, alike ones together, in order of id."""
-    terms = frozenset(term for unit in demand.units for term in unit.terms)
-    shelves: dict[tuple[Row, frozenset[Term], bool], list[str]] = {}
-    for host in snapshot.alive:
-        admits = frozenset(term for term in terms if term.admits(host))
-        if admits:
-            key = (room(host, demand.columns, reading), admits, _untouched(host, demand.columns))
-            shelves.setdefault(key, []).append(host.node_id)
-    return tuple(Shelf(*key, tuple(node_ids)) for key, node_ids in shelves.items())
-
-
-def room(host: Host, columns: Iterable[str], reading: Reading) -> Row:
-    """What is free on a host, by column."""
-
-    def free(column: str) -> int:
-        if column == "GPU":
-            return reading(host)
-        # Ray lets the free CPU fall below nothing while tasks wait for each other.
-        return 1 if column == SEAT else max(0, host.free(column))
-
-    return tuple(free(column) for column in columns)
-
-
-def _untouched(host: Host, columns: Iterable[str]) -> bool:
-    return all(host.free(name) == host.total.get(name, 0) for name in columns if name != SEAT)

@@ -15,10 +15,13 @@ import attrs
 from nodeinit.frozen import EMPTY, FrozenMap, freeze_map
 from nodeinit.placement import labels
 from nodeinit.placement.alternatives import accelerators
-from nodeinit.placement.demand import SEAT, Term, Unit, demand_of, readings, room, spans
+from nodeinit.placement.amounts import UNIT, amount
+from nodeinit.placement.demand import Unit, demand_of, spans
+from nodeinit.placement.hosts import Host, names, total_of
 from nodeinit.placement.packing import times
 from nodeinit.placement.request import PlacementRequest
-from nodeinit.placement.topology import UNIT, ClusterSnapshot, Host, amount, names, total_of
+from nodeinit.placement.shelves import SEAT, Term
+from nodeinit.placement.topology import ClusterSnapshot
 
 
 @attrs.frozen
@@ -56,10 +59,10 @@ class _Examination:
         self.request, self.snapshot, self.temporary = request, snapshot, temporary
         self.demand = demand_of(request, spans(request)[0])
         seen = snapshot if temporary else snapshot.emptied()
-        self.reading = readings(self.demand, seen)[-1]
+        view = self.demand.views(seen)[-1]
         self.hosts = seen.alive
         self.names = names(snapshot.hosts)
-        self.rooms = {h.node_id: room(h, self.demand.columns, self.reading) for h in self.hosts}
+        self.rooms = {h.node_id: view.room(h) for h in self.hosts}
         self.excluded: list[Excluded] = []
 
     def result(self) -> Diagnosis:
@@ -223,8 +226,7 @@ def _takers(host: Host, resource: str, snapshot: ClusterSnapshot) -> Iterator[st
     """Who takes how much of a resource on a host: groups by name, then all the rest."""
     taken = int(host.total.get(resource, 0)) - host.free(resource)
     for group in snapshot.groups:
-        here = (b for b, n in zip(group.bundles, group.assigned, strict=False) if n == host.node_id)
-        if held := total_of(here, resource):
+        if held := total_of(group.on(host.node_id), resource):
             yield f"{amount(held)} taken by group {group.name or group.group_id!r}"
             taken -= held
     if taken > 0:

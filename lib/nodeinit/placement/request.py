@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from nodeinit.placement import checks
-from nodeinit.placement.topology import UNIT, Bundle
+from nodeinit.placement.amounts import UNIT
+from nodeinit.placement.hosts import Bundle
+from nodeinit.placement.placed import Pin
 
 if TYPE_CHECKING:
     from nodeinit.config import LLMConfig
@@ -24,7 +26,12 @@ class PlacementRequest:
     amounts in units. A list may hold bundles of no worker: ones without a device among ones with,
     and devices beyond the number of workers. `accelerator_type` is what the hosts of device bundles
     must have, as Ray calls it (`H100`). `span_tp` lets the workers of one tensor-parallel group lie
-    on several hosts, equally many on each.
+    on several hosts, equally many on each. `topology` is a label of hosts, such as `rack`: all
+    bundles go to hosts with the same value of it. `pin` is how much of the plan Ray is told.
+
+    With data parallelism every replica is a rank of its own with an engine of its own: the bundles
+    are those of the first rank, then as many of the second. A bundle with several TPU chips holds
+    as many workers.
 
     Raises `ConfigError`, with every fault, for a request that no cluster could serve as meant: what
     Ray lets through and then never reserves is refused here, so that nothing later has to.
@@ -37,6 +44,8 @@ class PlacementRequest:
     data_parallel_size: int = 1
     accelerator_type: str | None = None
     span_tp: bool = False
+    topology: str | None = None
+    pin: Pin = attrs.field(default=Pin.NODE, converter=checks.to_pin)
 
     def __attrs_post_init__(self) -> None:
         """Refuse what cannot be meant; the shape is only looked at once its parts are sound."""
@@ -62,23 +71,30 @@ class PlacementRequest:
         accelerator_type: str | None = None,
         data_parallel_size: int = 1,
         span_tp: bool = False,
+        topology: str | None = None,
+        pin: Pin | str = Pin.NODE,
     ) -> PlacementRequest:
         """A request for equal workers: amounts in units (`memory` in bytes) for each of them.
 
-        `resources` are further amounts of each worker, `engine` what the first bundle gets on top
-        for the engine itself, `labels` the selector that every host must satisfy.
+        `resources` are further amounts of each worker, `engine` what the first bundle of each
+        data-parallel rank gets on top for the engine itself, `labels` the selector that every host
+        must satisfy.
         """
         sizes = (tensor_parallel_size, pipeline_parallel_size, data_parallel_size)
         worker = {"GPU": gpu, "CPU": cpu, "memory": memory, **(resources or {})}
         extra = engine or {}
         first = {name: worker.get(name, 0) + extra.get(name, 0) for name in {**worker, **extra}}
-        bundles = checks.to_bundles([first, *[worker] * (checks.count_workers(*sizes) - 1)])
+        checks.count_workers(*sizes)
+        rank = [first, *[worker] * (tensor_parallel_size * pipeline_parallel_size - 1)]
+        bundles = checks.to_bundles(rank * data_parallel_size)
         return cls(
             tuple(attrs.evolve(bundle, labels=labels or {}) for bundle in bundles),
             strategy,
             *sizes,
             accelerator_type=accelerator_type,
             span_tp=span_tp,
+            topology=topology,
+            pin=pin,
         )
 
     @classmethod
@@ -111,11 +127,52 @@ class PlacementRequest:
         return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
 
     @functools.cached_property
+    def ranks(self) -> tuple[tuple[int, ...], ...]:
+        """The bundles of each data-parallel rank."""
+        size = max(1, len(self.bundles) // self.data_parallel_size)
+        return tuple(
+            tuple(range(start, start + size))
+            for start in range(0, size * self.data_parallel_size, size)
+        )
+
+    @functools.cached_property
     def workers(self) -> tuple[int, ...]:
         """The bundle of each worker, by rank."""
-        device = self.device
-        able = (i for i, b in enumerate(self.bundles) if device is None or checks.has(b, device))
-        return tuple(able)[: self.world_size]
+        of_rank = self.tensor_parallel_size * self.pipeline_parallel_size
+        places = {bundle: self._places(bundle) for bundle in set(self.bundles)}
+        return tuple(
+            i
+            for rank in self.ranks
+            for i in [i for i in rank for _ in range(places[self.bundles[i]])][:of_rank]
+        )
+
+    def _places(self, bundle: Bundle) -> int:
+        """How many workers a bundle can hold."""
+        match self.device:
+            case None:
+                return 1
+            case "TPU":
+                return int(bundle.resources.get("TPU", 0)) // UNIT
+            case device:
+                return int(checks.has(bundle, device))
+
+    @property
+    def engines(self) -> tuple[tuple[int, int], ...]:
+        """Of each data-parallel rank: the bundle of its engine, and that of its first worker."""
+        of_rank = self.tensor_parallel_size * self.pipeline_parallel_size
+        return tuple(
+            (rank[0], self.workers[number * of_rank]) for number, rank in enumerate(self.ranks)
+        )
+
+    @property
+    def rank_requests(self) -> tuple[PlacementRequest, ...]:
+        """Each data-parallel rank as a request of its own."""
+        return tuple(
+            attrs.evolve(
+                self, bundles=tuple(self.bundles[i] for i in rank), data_parallel_size=1
+            )
+            for rank in self.ranks
+        )
 
     @property
     def tp_groups(self) -> tuple[tuple[int, ...], ...]:
@@ -131,4 +188,6 @@ class PlacementRequest:
             **{name: getattr(self, name) for name in checks.SIZES},
             "accelerator_type": self.accelerator_type,
             "span_tp": self.span_tp,
+            "topology": self.topology,
+            "pin": str(self.pin),
         }

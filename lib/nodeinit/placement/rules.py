@@ -7,20 +7,17 @@ hide a fault of the other. Their ids are stable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
-from nodeinit.placement import predicates
-from nodeinit.placement.predicates import Case, Finding
+from nodeinit.placement.amounts import reported
+from nodeinit.placement.hosts import Bundle
+from nodeinit.placement.placed import Placement, PlacementPlan
+from nodeinit.placement.predicates import capacity, outcome, places, ranks, shape
+from nodeinit.placement.predicates.case import Case, Finding
 from nodeinit.placement.request import PlacementRequest
-from nodeinit.placement.topology import (
-    Bundle,
-    ClusterSnapshot,
-    Placement,
-    PlacementPlan,
-    reported,
-)
+from nodeinit.placement.topology import ClusterSnapshot
 
 
 @attrs.frozen
@@ -53,15 +50,19 @@ def violations(
     placed: PlacementPlan | Placement,
     snapshot: ClusterSnapshot,
     plan: PlacementPlan | None = None,
+    model_on: Iterable[str] | None = None,
 ) -> tuple[Violation, ...]:
     """Every rule that a plan, or a placement, breaks on a cluster; none: it is valid.
 
     A plan is measured against what is free. A placement holds its share already: it is measured
     against the whole hosts less what other groups hold, and, if there is one, against its `plan`.
+    `model_on` are the hosts that have the model, where that is to be judged.
     """
     if isinstance(placed, Placement):
-        return violations_of_placement(request, placed, snapshot, plan)
-    return _judge(Case(request, placed.bundles, placed.node_ids, snapshot, placed))
+        return violations_of_placement(request, placed, snapshot, plan, model_on)
+    there = None if model_on is None else frozenset(model_on)
+    node_ids = placed.node_ids
+    return _judge(Case(request, placed.bundles, node_ids, snapshot, placed, model_on=there))
 
 
 def violations_of_placement(
@@ -69,6 +70,7 @@ def violations_of_placement(
     placement: Placement,
     snapshot: ClusterSnapshot,
     plan: PlacementPlan | None,
+    model_on: Iterable[str] | None = None,
 ) -> tuple[Violation, ...]:
     """Every rule that a placement breaks; none of them is what `ready` is guarded by.
 
@@ -79,7 +81,8 @@ def violations_of_placement(
         for placed in placement.bundles
     )
     node_ids = tuple(placed.node_id or None for placed in placement.bundles)
-    return _judge(Case(request, bundles, node_ids, snapshot, plan, placement))
+    there = None if model_on is None else frozenset(model_on)
+    return _judge(Case(request, bundles, node_ids, snapshot, plan, placement, there))
 
 
 def _judge(case: Case) -> tuple[Violation, ...]:
@@ -95,112 +98,185 @@ RULES: tuple[Rule, ...] = (
         "bundle_count",
         "there are as many bundles as the request has, each with one host",
         f"{_VLLM}: fewer device bundles than workers is an error",
-        predicates.bundle_count,
+        shape.bundle_count,
     ),
     Rule(
         "V2",
         "no_bad_amounts",
         "no amount is negative, no number, or more than one GPU",
         f"{_RAY} accepts them; {_VLLM}: a bundle cannot have more than 1 GPU",
-        predicates.no_bad_amounts,
+        shape.no_bad_amounts,
     ),
     Rule(
         "V3",
         "amounts_cover_request",
         "every bundle has what the request asks of it, the first one the engine's share too",
         "ray.llm llm_server.py: _merge_replica_actor_and_child_actor_bundles",
-        predicates.amounts_cover_request,
+        shape.amounts_cover_request,
     ),
     Rule(
         "V4",
         "hosts_alive",
         "every host is in the cluster and alive",
         "Ray calls a group created for 13 s and more after one of its hosts died",
-        predicates.hosts_alive,
+        places.hosts_alive,
     ),
     Rule(
         "V5",
         "accelerator_matches",
         "every host of a device bundle has the accelerator type, by resource or by label",
         "ray.llm accelerators.py: every bundle asks for a little of accelerator_type:X",
-        predicates.accelerator_matches,
+        places.accelerator_matches,
     ),
     Rule(
         "V6",
         "labels_match",
         "every host satisfies the label selectors of its bundles",
         "ray src/ray/common/scheduling/label_selector.cc",
-        predicates.labels_match,
+        places.labels_match,
+    ),
+    Rule(
+        "V7",
+        "model_present",
+        "every host of a bundle has the model",
+        "a worker without its files fails, or fetches them while it holds a GPU",
+        places.model_present,
     ),
     Rule(
         "V8",
         "gpus_not_oversubscribed",
         "single GPUs can serve the bundles of each host, whatever their sum",
         "ray#52133, ray#54729: a fraction that fits the sum but no GPU waits for ever",
-        predicates.gpus_not_oversubscribed,
+        capacity.gpus_not_oversubscribed,
     ),
     Rule(
         "V9",
         "other_resources_fit",
         "CPU, memory and custom resources fit each host",
         "Ray reserves them together with the GPUs, or not at all",
-        predicates.other_resources_fit,
+        capacity.other_resources_fit,
     ),
     Rule(
         "V10",
         "groups_fit_hosts",
         "a placement and the other groups hold no more than the hosts have",
         "ray#64693: reservations that outlive their group",
-        predicates.groups_fit_hosts,
+        capacity.groups_fit_hosts,
     ),
     Rule(
         "V11",
         "tp_groups_whole",
         "a tensor-parallel group is on one host, or with span_tp equally on several",
         "vllm#6235: tensor-parallel ranks apart, and all-reduce over the network",
-        predicates.tp_groups_whole,
+        ranks.tp_groups_whole,
     ),
     Rule(
         "V12",
         "ranks_stay_whole",
         "groups lie as well after vLLM has ranked its workers anew, host by host",
         "vllm ray_executor.py: sort_by_driver_then_worker_ip; by node id in its second executor",
-        predicates.ranks_stay_whole,
+        ranks.ranks_stay_whole,
     ),
     Rule(
         "V13",
         "engine_on_first_bundle",
         "the worker of rank 0 is on the host of the first bundle, the engine's",
         f"{_VLLM}: the driver's host must be in the group; ray#63917",
-        predicates.engine_on_first_bundle,
+        ranks.engine_on_first_bundle,
+    ),
+    Rule(
+        "V14",
+        "engines_with_ranks",
+        "so it is for the engine of every further data-parallel rank",
+        "ray.llm 2.60 dp_server.py: _compute_bundle_indices parts them; ray#63803",
+        ranks.engines_with_ranks,
+    ),
+    Rule(
+        "V15",
+        "dp_ranks_whole",
+        "without a pipeline, a data-parallel rank is on one host, its control bundle too",
+        "vllm/v1/engine/utils.py: create_dp_placement_groups; vllm#39167",
+        ranks.dp_ranks_whole,
+    ),
+    Rule(
+        "V16",
+        "addresses_differ",
+        "the hosts of one engine have different addresses",
+        f"{_VLLM}: every host should have a unique IP address; ray#63917",
+        places.addresses_differ,
     ),
     Rule(
         "V17a",
         "placement_complete",
         "every bundle has a host, and bundles are numbered from 0",
         "Ray reports no host, or an empty id, while a group is pending",
-        predicates.placement_complete,
+        outcome.placement_complete,
     ),
     Rule(
         "V17b",
         "group_created",
         "the group is CREATED, and the snapshot does not say otherwise",
         "the states of rpc::PlacementGroupTableData; RESCHEDULING holds no promise",
-        predicates.group_created,
+        outcome.group_created,
     ),
     Rule(
         "V17c",
         "placement_matches_plan",
-        "every bundle is where the plan put it",
+        "every bundle is where the plan pinned it",
         "the model lies on the hosts of the plan, and on no others",
-        predicates.placement_matches_plan,
+        outcome.placement_matches_plan,
     ),
     Rule(
         "V18",
         "strategy_honoured",
         "STRICT_PACK uses one host, STRICT_SPREAD one for each bundle; a plan keeps the strategy",
         _RAY,
-        predicates.strategy_honoured,
+        outcome.strategy_honoured,
+    ),
+    Rule(
+        "V19",
+        "gpu_ids_distinct",
+        "every GPU bundle sees one GPU, and no GPU is given away twice",
+        "ray#52133, ray#52915: two actors with 1.25 GPUs in all on one device",
+        capacity.gpu_ids_distinct,
+    ),
+    Rule(
+        "V20",
+        "name_unique",
+        "no other live group has the placement's name",
+        "what is given back is found by its name",
+        outcome.name_unique,
+    ),
+    Rule(
+        "V22",
+        "one_domain",
+        "with a topology label, all hosts have the same value of it",
+        f"{_RAY}: topology_strategy; tensor-parallel ranks of two NVLink domains",
+        ranks.one_domain,
+    ),
+    Rule(
+        "V23",
+        "slice_in_order",
+        "the hosts of a TPU slice are used in the order of their worker ids",
+        "ray#64578: unsorted worker ids break the order of ranks",
+        ranks.slice_in_order,
     ),
 )
-"""All rules, in the order in which violations are reported."""
+"""All rules of a plan or a placement, in the order in which violations are reported."""
+
+GIVEN_BACK = Rule(
+    "V21",
+    "given_back",
+    "of a reservation that was given back no group is live, and its GPUs are free again",
+    "ray#64693; ray-llm#51: GPUs that nobody holds and nobody can have",
+    lambda _case: iter(()),
+)
+"""The rule of what is left: it judges two moments of a cluster, see `violations_of_release`."""
+
+
+def violations_of_release(
+    name: str, before: ClusterSnapshot, after: ClusterSnapshot
+) -> tuple[Violation, ...]:
+    """What a reservation called `name` left behind, given the cluster before it and after."""
+    found = outcome.left_behind(name, before, after)
+    return tuple(Violation(GIVEN_BACK, *finding) for finding in found)

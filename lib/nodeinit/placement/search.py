@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 
-from nodeinit.placement.demand import demand_of, readings, shelve, spans
+from nodeinit.placement.demand import demand_of, spans
+from nodeinit.placement.domains import TPU_SLICE, TPU_WORKER, domains
+from nodeinit.placement.occupancy import occupied
 from nodeinit.placement.packing import GaveUp, Packing
+from nodeinit.placement.placed import PlacementPlan
 from nodeinit.placement.request import PlacementRequest
-from nodeinit.placement.topology import ClusterSnapshot, PlacementPlan
+from nodeinit.placement.shelves import View, shelves_of
+from nodeinit.placement.topology import ClusterSnapshot
 
 
 @attrs.frozen
@@ -20,25 +26,108 @@ class Found:
 
 def find(request: PlacementRequest, snapshot: ClusterSnapshot) -> Found:
     """Look for a plan: with what is surely free first, and with groups as whole as can be."""
-    demand = demand_of(request, spans(request)[0])
+    found = _find(request, snapshot)
+    if found.plan is None or not _addresses_clash(found.plan, snapshot):
+        return found
+    # An engine takes hosts with the same address for one: so only one of them may be used.
+    apart = _find(request, _one_of_each_address(snapshot))
+    return apart if apart.plan is not None else Found(None, proven=False)
+
+
+def _find(request: PlacementRequest, snapshot: ClusterSnapshot) -> Found:
     proven = True
-    for reading in readings(demand, snapshot):
-        for parts in spans(request):
-            demand = demand_of(request, parts)
-            packing = Packing(
-                demand.units,
-                shelve(demand, snapshot, reading),
-                spread=request.strategy in ("SPREAD", "STRICT_SPREAD"),
-            )
-            try:
-                hosts = packing.run()
-            except GaveUp:
-                proven = False
-                continue
-            if hosts is not None:
-                node_of = {
-                    i: h for u, h in zip(demand.units, hosts, strict=True) for i in u.bundles
-                }
-                node_ids = tuple(node_of[i] for i in range(len(request.bundles)))
-                return Found(PlacementPlan(request.bundles, node_ids, request.strategy))
+    for domain in _domains(request, snapshot):
+        found = _find_in(request, snapshot, domain)
+        if found.plan is not None:
+            return found
+        proven = proven and found.proven
     return Found(None, proven)
+
+
+def _domains(
+    request: PlacementRequest, snapshot: ClusterSnapshot
+) -> Iterator[tuple[str, str] | None]:
+    """Where to look, the fullest domain first; `None` is everywhere."""
+    if request.topology is None:
+        yield None
+        return
+    for value in domains(snapshot, request.topology, request.device or "CPU"):
+        yield request.topology, value
+
+
+def _find_in(
+    request: PlacementRequest, snapshot: ClusterSnapshot, domain: tuple[str, str] | None
+) -> Found:
+    if request.data_parallel_size > 1 and request.strategy == "PACK":
+        tight = _rank_by_rank(request, snapshot, domain)
+        if tight is not None:
+            return Found(tight)
+    proven = True
+    for view, parts in _looks(request, snapshot, domain):
+        demand = demand_of(request, parts, domain)
+        spread = request.strategy in ("SPREAD", "STRICT_SPREAD")
+        try:
+            hosts = Packing(demand.units, shelves_of(snapshot, view), spread=spread).run()
+        except GaveUp:
+            proven = False
+            continue
+        if hosts is not None:
+            placed = zip(demand.units, hosts, strict=True)
+            node_of = {i: host for unit, host in placed for i in unit.bundles}
+            node_ids = tuple(node_of[i] for i in range(len(request.bundles)))
+            if request.topology == TPU_SLICE:
+                node_ids = _by_worker_id(request, node_ids, snapshot)
+            return Found(PlacementPlan(request.bundles, node_ids, request.strategy, request.pin))
+    return Found(None, proven)
+
+
+def _looks(
+    request: PlacementRequest, snapshot: ClusterSnapshot, domain: tuple[str, str] | None
+) -> Iterator[tuple[View, int]]:
+    """How the cluster may be looked at, and in how many parts a group may lie, the best first."""
+    demands = [(demand_of(request, parts, domain), parts) for parts in spans(request)]
+    for safest_first in zip(*(demand.views(snapshot) for demand, _ in demands), strict=True):
+        for view, (_, parts) in zip(safest_first, demands, strict=True):
+            yield view, parts
+
+
+def _rank_by_rank(
+    request: PlacementRequest, snapshot: ClusterSnapshot, domain: tuple[str, str] | None
+) -> PlacementPlan | None:
+    """Data-parallel ranks one after the other, each as tight as can be on what is left."""
+    node_ids: tuple[str, ...] = ()
+    for number, rank in enumerate(request.rank_requests):
+        found = _find_in(rank, snapshot, domain).plan
+        if found is None:
+            return None
+        node_ids += found.node_ids
+        snapshot = occupied(snapshot, f"rank {number}", found)
+    return PlacementPlan(request.bundles, node_ids, request.strategy, request.pin)
+
+
+def _by_worker_id(
+    request: PlacementRequest, node_ids: tuple[str, ...], snapshot: ClusterSnapshot
+) -> tuple[str, ...]:
+    """The hosts of a TPU slice in its own order, as far as the bundles are alike (ray#64578)."""
+
+    def place(node_id: str) -> tuple[int, str]:
+        host = snapshot.host(node_id)
+        number = host.labels.get(TPU_WORKER, "") if host is not None else ""
+        return int(number) if number.isdigit() else 0, node_id
+
+    if len(set(request.bundles)) > 1:
+        return node_ids
+    return tuple(sorted(node_ids, key=place))
+
+
+def _addresses_clash(plan: PlacementPlan, snapshot: ClusterSnapshot) -> bool:
+    hosts = [snapshot.host(node_id) for node_id in plan.hosts]
+    known = [host.address for host in hosts if host is not None and host.address]
+    return len(set(known)) < len(known)
+
+
+def _one_of_each_address(snapshot: ClusterSnapshot) -> ClusterSnapshot:
+    best = {}
+    for host in sorted(snapshot.alive, key=lambda host: host.free("GPU")):
+        best[host.address or host.node_id] = host
+    return ClusterSnapshot(tuple(best.values()), snapshot.groups)
