@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodeinit.placement import gpus
-from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot
+from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot, Group
 from tests.strategies import group, host
 
 SHARES = (UNIT, 6_000, 5_000, 3_333, 1)
@@ -116,9 +116,11 @@ def test_certain_is_never_more_and_possible_never_less_than_any_way_has(count, w
     ways = [*arrangements(count, slices)]
     if not ways:
         return
-    free = sum(ways[0]) / UNIT
-    groups = group("g", "a", [piece / UNIT for piece in slices])
-    given = seen(host("a", count + whole, free), groups)
+    bare = host("a", count + whole)
+    left = bare.available.set("GPU", sum(ways[0]))
+    bundles = tuple(Bundle({"GPU": piece}) for piece in slices)
+    held = Group("g", "g", "CREATED", bundles, "PACK", ("a",) * len(bundles))
+    given = seen(attrs.evolve(bare, available=left), held)
     fitting = [gpus.slots(way, share) for way in ways]
     assert gpus.certain(given, share) <= min(fitting)
     assert gpus.possible(given, share) >= max(fitting)

@@ -87,7 +87,7 @@ def broken() -> set[str]:
     return found
 
 
-real_shelf_of, real_free, real_needs = View.shelf_of, View._free, demand._needs
+real_shelf_of, real_free, real_demand = View.shelf_of, View._free, demand.demand_of
 real_members = demand._members
 
 
@@ -99,6 +99,11 @@ def on_shelves(change: Callable) -> Callable:
 def units_of(change: Callable) -> Callable:
     """The units of a request that is changed first."""
     return lambda request, *rest: demand.demand_of(change(request), *rest)
+
+
+def _without_seat(unit, columns):
+    needs = tuple(n * (name != "seat") for n, name in zip(unit.needs, columns, strict=True))
+    return attrs.evolve(unit, needs=needs)
 
 
 def as_if(strategy: str, instead: str) -> Callable:
@@ -157,9 +162,10 @@ FAULTS = {
         search, "spans", lambda request: (request.tensor_parallel_size,), "tp_groups_whole",
     ),
     "parts may share a host": (
-        demand, "_needs", lambda bundles, columns, seated: real_needs(bundles, columns, False)
-        if "seat" not in columns
-        else (*real_needs(bundles, columns, False)[:-1], 0),
+        search, "demand_of",
+        lambda *asked: (found := real_demand(*asked)) and attrs.evolve(
+            found, units=tuple(_without_seat(unit, found.columns) for unit in found.units)
+        ),
         "tp_groups_whole",
     ),
     "STRICT_SPREAD is only wished for": (

@@ -5,14 +5,13 @@ Bundles that must share a host are one *unit*. A row has one column for each res
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 
 import attrs
 
 from nodeinit.placement.hosts import Bundle
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.shelves import SEAT, Row, Term, View
-from nodeinit.placement.topology import ClusterSnapshot
 
 
 @attrs.frozen
@@ -32,13 +31,10 @@ class Demand:
     units: tuple[Unit, ...]
     share: int
 
-    def views(self, snapshot: ClusterSnapshot) -> tuple[View, ...]:
-        """How the cluster may be looked at, the safest way first."""
+    def view(self, *, hopeful: bool) -> View:
+        """How the cluster is looked at; `hopeful`: single GPUs as they may be at best."""
         terms = tuple(sorted({t for unit in self.units for t in unit.terms}, key=Term.sort_key))
-        certain = View(self.columns, terms, self.share)
-        if not snapshot.uncertain:
-            return (certain,)
-        return (certain, attrs.evolve(certain, hopeful=True))
+        return View(self.columns, terms, self.share, hopeful)
 
 
 def spans(request: PlacementRequest) -> tuple[int, ...]:
@@ -68,18 +64,17 @@ def demand_of(
     }
     kinds = set(request.bundles)
     named = {name for bundle in kinds for name in bundle.resources} - {"GPU", "CPU"}
-    cpu = ("CPU",) if any("CPU" in bundle.resources for bundle in kinds) else ()
-    columns = ("GPU", *cpu, *sorted(named), *((SEAT,) if seated else ()))
+    columns = ("GPU", "CPU", *sorted(named), *((SEAT,) if seated else ()))
     terms = {bundle: _term(request, bundle, domain) for bundle in kinds}
-    units = tuple(
-        Unit(
-            members,
-            _needs([request.bundles[i] for i in members], columns, members in seated),
-            frozenset(terms[request.bundles[i]] for i in members),
-        )
-        for members in sorted((*blocks, *singles))
-    )
-    return Demand(columns, units, request.gpu_share)
+    rows = {bundle: _row(bundle, columns) for bundle in kinds}
+    units = []
+    for members in sorted((*blocks, *singles)):
+        alike = Counter(request.bundles[i] for i in members)
+        needs = [int(name == SEAT and members in seated) for name in columns]
+        for bundle, count in alike.items():
+            needs = [sum_ + count * need for sum_, need in zip(needs, rows[bundle], strict=True)]
+        units.append(Unit(members, tuple(needs), frozenset(terms[bundle] for bundle in alike)))
+    return Demand(columns, tuple(units), request.gpu_share)
 
 
 def _members(
@@ -108,14 +103,12 @@ def _members(
     return blocks, singles
 
 
-def _needs(bundles: Iterable[Bundle], columns: tuple[str, ...], seated: bool) -> Row:
-    needs = dict.fromkeys(columns, 0)
-    for bundle in bundles:
-        for name, value in bundle.resources.items():
-            needs[name] += 1 if name == "GPU" else value
-    if seated:
-        needs[SEAT] = 1
-    return tuple(needs.values())
+def _row(bundle: Bundle, columns: tuple[str, ...]) -> Row:
+    """What a bundle needs, by column."""
+    return tuple(
+        int(name in bundle.resources) if name == "GPU" else int(bundle.resources.get(name, 0))
+        for name in columns
+    )
 
 
 def _term(request: PlacementRequest, bundle: Bundle, domain: tuple[str, str] | None) -> Term:

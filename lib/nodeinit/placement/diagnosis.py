@@ -59,7 +59,7 @@ class _Examination:
         self.request, self.snapshot, self.temporary = request, snapshot, temporary
         self.demand = demand_of(request, spans(request)[0])
         seen = snapshot if temporary else snapshot.emptied()
-        view = self.demand.views(seen)[-1]
+        view = self.demand.view(hopeful=seen.uncertain)
         self.hosts = seen.alive
         self.names = names(snapshot.hosts)
         self.rooms = {h.node_id: view.room(h) for h in self.hosts}

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
+from pyrsistent import PMap
 
 from nodeinit.frozen import EMPTY, FrozenMap, freeze_map
 from nodeinit.placement.amounts import UNIT, amount, fixed
 
 
-def _resources(values: Mapping[str, int]) -> FrozenMap:
-    return freeze_map(values, "resources")
+def _frozen(values: Mapping[str, Any]) -> FrozenMap:
+    """Amounts or labels, made immutable; their values are numbers and text, which are already."""
+    return values if isinstance(values, PMap) else freeze_map(values)
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Bundle:
     """One slot of a placement group: what a single worker needs.
 
@@ -26,8 +29,8 @@ class Bundle:
     amounts; `labels` is a label selector that the host must satisfy, in Ray's grammar.
     """
 
-    resources: FrozenMap = attrs.field(converter=_resources)
-    labels: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map)
+    resources: FrozenMap = attrs.field(converter=_frozen)
+    labels: FrozenMap = attrs.field(default=EMPTY, converter=_frozen)
 
     @classmethod
     def of(cls, labels: Mapping[str, str] | None = None, **amounts: float) -> Bundle:
@@ -72,9 +75,9 @@ class Host:
 
     node_id: str
     name: str
-    total: FrozenMap = attrs.field(converter=_resources)
-    available: FrozenMap = attrs.field(converter=_resources)
-    labels: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map)
+    total: FrozenMap = attrs.field(converter=_frozen)
+    available: FrozenMap = attrs.field(converter=_frozen)
+    labels: FrozenMap = attrs.field(default=EMPTY, converter=_frozen)
     alive: bool = True
     gpus: tuple[int, ...] | None = None
     address: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from nodeinit.placement.demand import demand_of, spans
+from nodeinit.placement.demand import Demand, demand_of, spans
 from nodeinit.placement.domains import TPU_SLICE, TPU_WORKER, domains
 from nodeinit.placement.occupancy import occupied
 from nodeinit.placement.packing import GaveUp, Packing
@@ -63,8 +63,7 @@ def _find_in(
         if tight is not None:
             return Found(tight)
     proven = True
-    for view, parts in _looks(request, snapshot, domain):
-        demand = demand_of(request, parts, domain)
+    for demand, view in _looks(request, snapshot, domain):
         spread = request.strategy in ("SPREAD", "STRICT_SPREAD")
         try:
             hosts = Packing(demand.units, shelves_of(snapshot, view), spread=spread).run()
@@ -83,12 +82,15 @@ def _find_in(
 
 def _looks(
     request: PlacementRequest, snapshot: ClusterSnapshot, domain: tuple[str, str] | None
-) -> Iterator[tuple[View, int]]:
-    """How the cluster may be looked at, and in how many parts a group may lie, the best first."""
-    demands = [(demand_of(request, parts, domain), parts) for parts in spans(request)]
-    for safest_first in zip(*(demand.views(snapshot) for demand, _ in demands), strict=True):
-        for view, (_, parts) in zip(safest_first, demands, strict=True):
-            yield view, parts
+) -> Iterator[tuple[Demand, View]]:
+    """What to look for, and how to look at the cluster for it, the best first.
+
+    With what is certain to be free before what may be, and with groups as whole as they can be.
+    """
+    for hopeful in (False, True)[: 1 + snapshot.uncertain]:
+        for parts in spans(request):
+            demand = demand_of(request, parts, domain)
+            yield demand, demand.view(hopeful=hopeful)
 
 
 def _rank_by_rank(
