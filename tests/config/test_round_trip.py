@@ -79,6 +79,8 @@ settings_of_nodeinit = st.fixed_dictionaries(
         "replans": st.integers(0, 9),
         "hook_deadline": st.floats(0.001, 1e6),
         "span_tp": st.booleans(),
+        "topology": st.sampled_from(["rack", "ray.io/tpu-slice-name"]),
+        "pin": st.sampled_from(["node", "hosts", "none"]),
         "seed": st.integers(),
     },
 )

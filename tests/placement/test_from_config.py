@@ -6,6 +6,7 @@ import pytest
 
 from nodeinit.config import LLMConfig
 from nodeinit.errors import ConfigError
+from nodeinit.placement.placed import Pin
 from nodeinit.placement.request import PlacementRequest
 
 
@@ -62,9 +63,40 @@ def test_cpu_and_tpu():
     ]
 
 
-def test_a_tpu_slice_is_refused_with_the_way_out():
-    with pytest.raises(ConfigError, match="list the bundles in placement_group_config"):
-        request(accelerator_type="TPU-V6E", accelerator_config={"kind": "tpu", "topology": "4x4"})
+def tpu(topology: str, tp: int, kind: str = "TPU-V6E") -> PlacementRequest:
+    return request(
+        accelerator_type=kind,
+        accelerator_config={"kind": "tpu", "topology": topology},
+        engine_kwargs={"tensor_parallel_size": tp},
+    )
+
+
+@pytest.mark.parametrize(
+    ("topology", "kind", "tp", "hosts", "chips"),
+    [
+        ("4x4", "TPU-V6E", 16, 4, 4),
+        ("2x4", "TPU-V6E", 8, 1, 8),
+        ("2x2", "TPU-V6E", 4, 1, 4),
+        ("2x2x2", "TPU-V4", 8, 2, 4),
+        ("2x2x1", "TPU-V5P", 4, 1, 4),
+    ],
+)
+def test_a_tpu_slice_has_a_bundle_for_each_host(topology, kind, tp, hosts, chips):
+    made = tpu(topology, tp, kind)
+    assert units(made) == [{"TPU": chips, f"accelerator_type:{kind}": 0.001}] * hosts
+    assert made.workers == tuple(i for i in range(hosts) for _ in range(chips))
+    assert made.topology == ("ray.io/tpu-slice-name" if hosts > 1 else None)
+
+
+def test_a_tpu_slice_that_its_workers_do_not_fill_is_refused():
+    with pytest.raises(ConfigError, match="4 chips, which 6 workers do not fill"):
+        tpu("4x4", 6)
+
+
+def test_topology_and_pin_are_read():
+    made = request(nodeinit={"topology": "rack", "pin": "hosts"})
+    assert (made.topology, made.pin) == ("rack", Pin.HOSTS)
+    assert (request().topology, request().pin) == (None, Pin.NODE)
 
 
 def test_span_tp_is_read():

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from nodeinit.errors import ConfigError, Fault
+from nodeinit.errors import ConfigError
 from nodeinit.placement.checks import to_bundles
+from nodeinit.placement.domains import TPU_SLICE
+from nodeinit.placement.placed import Pin
 from nodeinit.placement.request import PlacementRequest
+from nodeinit.placement.tpu import slice_bundles
 
 if TYPE_CHECKING:
     from nodeinit.config import LLMConfig
@@ -29,8 +32,15 @@ def request_from_config(config: LLMConfig) -> PlacementRequest:
     Data-parallel ranks are replicas of their own, each with its own node: they are not multiplied
     in. Raises `ConfigError` with the path of each key that is wrong.
     """
-    amounts = _amounts(config)
+    try:
+        amounts = _amounts(config)
+    except ConfigError as error:
+        raise ConfigError(error.faults, source=config.model_id) from None
     kind = config.accelerator_type
+    topology = config.nodeinit.topology
+    if _slice_of(config) is not None and len(amounts) > 1:
+        # All hosts of a slice, and of one slice only: its chips reach each other and no others.
+        topology = TPU_SLICE
     if kind is not None:
         # As upstream does it: every bundle gets the hint, and one that is written down wins.
         amounts = [{f"accelerator_type:{kind}": HINT, **bundle} for bundle in amounts]
@@ -41,7 +51,10 @@ def request_from_config(config: LLMConfig) -> PlacementRequest:
             tensor_parallel_size=config.tensor_parallel_size,
             pipeline_parallel_size=config.pipeline_parallel_size,
             accelerator_type=kind,
-            span_tp=bool(config.nodeinit.span_tp),
+            # The chips of a slice are one: a group that spans its hosts spans no network.
+            span_tp=bool(config.nodeinit.span_tp) or topology == TPU_SLICE,
+            topology=topology,
+            pin=config.nodeinit.pin or Pin.NODE,
         )
     except ConfigError as error:
         repeated = config.bundle_per_worker is not None
@@ -56,21 +69,24 @@ def _amounts(config: LLMConfig) -> Sequence[Mapping[str, float]]:
     workers = config.tensor_parallel_size * config.pipeline_parallel_size
     if config.bundle_per_worker is not None:
         return [config.bundle_per_worker] * workers
-    accelerator = config.accelerator_config
-    if accelerator is not None and accelerator.get("topology"):
-        where = "accelerator_config.topology"
-        problem = "asks for a whole TPU slice, which Ray reserves in a way of its own"
-        remedy = "list the bundles in placement_group_config"
-        raise ConfigError(Fault(where, problem, remedy=remedy), source=config.model_id)
+    slice_ = _slice_of(config)
+    if slice_ is not None and config.accelerator_type is not None:
+        return slice_bundles(slice_, config.accelerator_type, workers)
     return [{config.hardware.upper(): 1}] * workers
+
+
+def _slice_of(config: LLMConfig) -> str | None:
+    """The topology of the TPU slice that a config asks for."""
+    accelerator = config.accelerator_config
+    return accelerator.get("topology") if accelerator is not None else None
 
 
 def _path(where: str, repeated: bool) -> str:
     """The place in the config of a fault that was found in the request made of it."""
     if where.endswith("_parallel_size"):
         return f"engine_kwargs.{where}"
-    if where == "span_tp":
-        return "experimental_configs.nodeinit.span_tp"
+    if where in ("span_tp", "topology", "pin"):
+        return f"experimental_configs.nodeinit.{where}"
     if repeated:
         where = re.sub(r"^bundles\[\d+\]", "bundle_per_worker", where)
     if where.startswith(("bundle", "strategy")):
