@@ -106,7 +106,8 @@ _AMOUNTS = [
     for gpu, cpu in ((1, 0), (1, 1), (1, 2), (0, 1), (0, 2), (0.5, 0), (0.6, 1), (0.3, 0))
 ]
 _TERMS = [
-    (strategy, kind, labels)
+    (strategy, kind, labels, topology)
+    for topology in (None, None, None, "zone")
     for labels in (None, None, None, {"zone": "a"}, {"zone": "!b"})
     for kind in (None, None, None, *KINDS)
     for strategy in ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
@@ -118,7 +119,8 @@ def requests(draw: st.DrawFn, *, span: bool = True) -> PlacementRequest:
     """A request of an LLM: equal workers, perhaps with a bigger bundle for the engine."""
     tp, pp, span_tp = draw(st.sampled_from(_SIZES))
     gpu, cpu, engine = draw(st.sampled_from(_AMOUNTS))
-    strategy, kind, labels = draw(st.sampled_from(_TERMS))
+    strategy, kind, labels, topology = draw(st.sampled_from(_TERMS))
+    dp = draw(st.sampled_from([1, 1, 1, 2, 3])) if pp < 3 else 1
     span_tp = bool(span and span_tp and strategy != "STRICT_PACK")
     if strategy == "STRICT_SPREAD" and tp > 1 and not span_tp:
         strategy = "SPREAD"
@@ -131,7 +133,9 @@ def requests(draw: st.DrawFn, *, span: bool = True) -> PlacementRequest:
         strategy=strategy,
         accelerator_type=kind if gpu else None,
         labels=labels,
+        data_parallel_size=dp,
         span_tp=span_tp,
+        topology=topology,
     )
 
 

@@ -25,9 +25,13 @@ def _blocks(request: PlacementRequest) -> list[tuple[int, ...]]:
         return [tuple(range(len(request.bundles)))]
     blocks = [set(group) for group in request.tp_groups]
     inside = set().union(*blocks)
-    if 0 not in inside:
-        blocks[0].add(0)
-        inside.add(0)
+    rank = len(request.bundles) // request.data_parallel_size
+    for number in range(request.data_parallel_size):
+        engine = number * rank
+        if engine not in inside:
+            # With the first group of its data-parallel rank.
+            blocks[number * request.pipeline_parallel_size].add(engine)
+            inside.add(engine)
     rest = [{i} for i in range(len(request.bundles)) if i not in inside]
     return [tuple(sorted(block)) for block in (*blocks, *rest)]
 
@@ -36,6 +40,7 @@ def _ways(request, snapshot):
     """Every way: the host of each block."""
     blocks = _blocks(request)
     alive = [host for host in snapshot.hosts if host.alive]
+    zone_of = {host.node_id: host.labels.get(request.topology or "") for host in alive}
 
     def go(chosen):
         if len(chosen) == len(blocks):
@@ -45,6 +50,10 @@ def _ways(request, snapshot):
         for host in alive:
             if request.strategy == "STRICT_SPREAD" and host.node_id in chosen:
                 continue
+            if request.topology is not None:
+                value = host.labels.get(request.topology)
+                if value is None or (chosen and value != zone_of[chosen[0]]):
+                    continue
             if not all(_suits(request, i, host) for i in block):
                 continue
             here = [b for b, at in zip(blocks, chosen, strict=False) if at == host.node_id]

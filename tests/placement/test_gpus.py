@@ -72,13 +72,13 @@ def test_what_others_hold_beside_slices_that_do_not_explain_it():
 
 
 def test_books_that_do_not_add_up_promise_no_more_than_the_sum():
-    for given in (
+    for made in (
         seen(host("a", 2, 1), group("g", "a", [0.5] * 6)),
         seen(host("a", 1, 1), group("g", "a", [0.6] * 2)),
     ):
-        assert given.gpus is None
+        assert made.gpus is None
         for share in SHARES:
-            assert gpus.certain(given, share) * share <= given.free("GPU")
+            assert gpus.certain(made, share) * share <= made.free("GPU")
 
 
 def test_known_gpus_are_taken_as_they_are_and_dead_ones_are_none():
@@ -112,7 +112,9 @@ def arrangements(count, slices):
     st.lists(st.sampled_from([1_000, 2_500, 3_333, 5_000, 6_000, 9_000]), max_size=4),
     st.sampled_from(SHARES),
 )
-def test_certain_is_never_more_and_possible_never_less_than_any_way_has(count, whole, slices, share):
+def test_certain_is_never_more_and_possible_never_less_than_any_way_has(
+    count, whole, slices, share
+):
     ways = [*arrangements(count, slices)]
     if not ways:
         return

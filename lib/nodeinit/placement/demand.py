@@ -114,5 +114,3 @@ def _row(bundle: Bundle, columns: tuple[str, ...]) -> Row:
 def _term(request: PlacementRequest, bundle: Bundle, domain: tuple[str, str] | None) -> Term:
     on_device = request.device is not None and request.device in bundle.resources
     return Term(bundle.labels, request.accelerator_type if on_device else None, domain)
-
-

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from nodeinit.placement.amounts import UNIT
-from nodeinit.placement.hosts import Group, Host
+from nodeinit.placement.hosts import Host
 from nodeinit.placement.topology import ClusterSnapshot
 
 

@@ -174,9 +174,7 @@ class Packing:
 
     # -- what is better --------------------------------------------------------------------------
 
-    def _pack_preference(
-        self, host: _Host, needs: Row, missing: int | None = None
-    ) -> _Preference:
+    def _pack_preference(self, host: _Host, needs: Row, missing: int | None = None) -> _Preference:
         """How good an opened host is for a unit with these needs, and for the bulk beside it."""
         wanted = len(self._bulk) if missing is None else missing
         room = _less(host.room, needs)

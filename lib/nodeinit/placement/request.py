@@ -168,9 +168,7 @@ class PlacementRequest:
     def rank_requests(self) -> tuple[PlacementRequest, ...]:
         """Each data-parallel rank as a request of its own."""
         return tuple(
-            attrs.evolve(
-                self, bundles=tuple(self.bundles[i] for i in rank), data_parallel_size=1
-            )
+            attrs.evolve(self, bundles=tuple(self.bundles[i] for i in rank), data_parallel_size=1)
             for rank in self.ranks
         )
 

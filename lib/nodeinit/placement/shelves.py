@@ -113,9 +113,7 @@ class Shelves:
     `node_ids[i]` are the hosts on the shelf `shelves[i]`, in order.
     """
 
-    def __init__(
-        self, view: View, shelves: list[Shelf], node_ids: list[tuple[str, ...]]
-    ) -> None:
+    def __init__(self, view: View, shelves: list[Shelf], node_ids: list[tuple[str, ...]]) -> None:
         self.view, self.shelves, self.node_ids = view, shelves, node_ids
 
     @classmethod

@@ -63,7 +63,11 @@ def gpu_ids_distinct(case: Case) -> Iterator[Finding]:
         if len(bundle.gpu_ids) != (share > 0):
             seen = ", ".join(bundle.gpu_ids) or "none"
             asks = f"it asks for {amount(share)}"
-            yield f"bundle {bundle.index} sees the GPUs {seen}; {asks}", bundle.index, bundle.node_id
+            yield (
+                f"bundle {bundle.index} sees the GPUs {seen}; {asks}",
+                bundle.index,
+                bundle.node_id,
+            )
         for gpu in bundle.gpu_ids:
             given[bundle.node_id, gpu] += share
     for (node_id, gpu), share in sorted(given.items()):

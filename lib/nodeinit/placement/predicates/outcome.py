@@ -76,9 +76,7 @@ def name_unique(case: Case) -> Iterator[Finding]:
             yield f"another live group is called {group.name!r} ({group.group_id})", None, None
 
 
-def left_behind(
-    name: str, before: ClusterSnapshot, after: ClusterSnapshot
-) -> Iterator[Finding]:
+def left_behind(name: str, before: ClusterSnapshot, after: ClusterSnapshot) -> Iterator[Finding]:
     """What a reservation that was given back left: its group, or GPUs that are not free again.
 
     `before` is the cluster before the reservation; GPUs that groups hold now that were not there
