@@ -1,0 +1,188 @@
+"""What Ray 2.60 alone does with a placement group: a model of it, for explanations and for tests.
+
+nodeinit dictates hosts to Ray and predicts nothing; the model says what one would get without it.
+The GCS chooses a host for every bundle by the sums of what is free (`ray_choice`), visiting the
+bundles in an order of its own (`ray_order`). Then each host reserves its bundles, by index and on
+single GPUs; if one cannot, the whole try has failed.
+
+Equally good hosts are taken in the order of a hash table, another one at each try. Here a `TieRule`
+decides. Not modelled: `topology_strategy`, and an object store under pressure.
+
+Source: ray `src/ray/gcs/gcs_placement_group_scheduler.cc`,
+`src/ray/common/scheduling/resource_instance_set.cc` and what the two other modules name.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+
+import attrs
+
+from nodeinit.placement import gpus, labels
+from nodeinit.placement.ray_choice import Ask, Kind, Row, TieRule, choose, fits
+from nodeinit.placement.ray_order import visiting_order
+from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot, Host, total_of
+
+
+class Verdict(enum.StrEnum):
+    """How a try to place a group ends.
+
+    `INFEASIBLE`: some bundle would not fit any host even if that were empty, or a STRICT_SPREAD has
+    more bundles than there are hosts; Ray waits for new hosts. `NO_RESOURCES`: there is no room, or
+    none that Ray finds; it tries again every second, with the same end as long as nothing changes
+    and no hosts are tied.
+    """
+
+    CREATED = "CREATED"
+    INFEASIBLE = "INFEASIBLE"
+    NO_RESOURCES = "NO_RESOURCES"
+
+
+@attrs.frozen
+class Outcome:
+    """How a try ends, and if the group is created, the node id of each bundle, by index."""
+
+    verdict: Verdict
+    node_ids: tuple[str, ...] = ()
+
+
+def by_node_id(bundle: int, tied: Sequence[str]) -> str:
+    """The tie rule of a model that answers the same each time."""
+    return tied[0]
+
+
+class RayPolicy:
+    """One group on one cluster: `run` is one try, `outcomes` are those that ties can lead to.
+
+    Only hosts that are alive take part; one without GPUs, such as the head, is a host too. The
+    amounts of single GPUs are those of `Host.gpus`. Where these are not known, they are rebuilt from
+    the groups on the host, or else taken to be whole GPUs and a rest.
+    """
+
+    def __init__(self, bundles: Sequence[Bundle], strategy: str, snapshot: ClusterSnapshot) -> None:
+        self._bundles, self._strategy = tuple(bundles), strategy
+        different = tuple(dict.fromkeys(self._bundles))
+        self._columns = sorted({name for bundle in different for name in bundle.resources})
+        if strategy == "STRICT_PACK":
+            self._asks = [(0, self._ask(self._bundles))]
+        else:
+            asks = {bundle: self._ask((bundle,)) for bundle in different}
+            self._asks = [(i, asks[self._bundles[i]]) for i in visiting_order(self._bundles)]
+        self._feasible = self._is_feasible(snapshot.alive)
+        self._kinds = self._by_kind(snapshot)
+        self._kind_of = {node_id: kind for kind in self._kinds for node_id in kind.node_ids}
+
+    def run(self, tie: TieRule = by_node_id) -> Outcome:
+        """One try of Ray, with ties resolved by a rule."""
+        if not self._feasible:
+            return Outcome(Verdict.INFEASIBLE)
+        found = choose(self._asks, self._strategy, self._kinds, tie)
+        if len(found) < len(self._asks):
+            return Outcome(Verdict.NO_RESOURCES)
+        if self._strategy == "STRICT_PACK":
+            node_ids = (found[0],) * len(self._bundles)
+        else:
+            node_ids = tuple(found[i] for i in range(len(self._bundles)))
+        reserved = self._reserve(node_ids)
+        return Outcome(Verdict.CREATED, node_ids) if reserved else Outcome(Verdict.NO_RESOURCES)
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """What the ways to resolve ties lead to, the one by node id first and then what is near it.
+
+        Of hosts that are alike and have no bundle yet only the first is tried; the others lead to
+        the same under other names. There can be very many all the same: take as few as will do.
+        """
+        waiting: list[tuple[str, ...]] = [()]
+        for prefix in waiting:
+            way = _Way(prefix, self._kind_of)
+            yield self.run(way)
+            for i in range(len(prefix), len(way.taken)):
+                waiting += [(*way.taken[:i], other) for other in way.others[i]]
+
+    def reaches(self, node_ids: Sequence[str]) -> bool:
+        """Whether some way to resolve ties puts every bundle on the host given for it."""
+
+        def wanted(bundle: int, tied: Sequence[str]) -> str:
+            return node_ids[bundle] if node_ids[bundle] in tied else tied[0]
+
+        return self.run(wanted).node_ids == tuple(node_ids)
+
+    def _ask(self, bundles: tuple[Bundle, ...]) -> Ask:
+        needs = tuple(total_of(bundles, name) for name in self._columns)
+        return Ask(needs, tuple(dict.fromkeys(bundle.labels for bundle in bundles)))
+
+    def _is_feasible(self, alive: tuple[Host, ...]) -> bool:
+        """Each ask by itself fits an empty host; Ray does not add up what all of them need."""
+        if self._strategy == "STRICT_SPREAD" and len(self._asks) > len(alive):
+            return False
+        return all(
+            any(fits(ask.needs, self._row(host.total)) and _admits(ask, host) for host in alive)
+            for ask in dict.fromkeys(ask for _, ask in self._asks)
+        )
+
+    def _by_kind(self, snapshot: ClusterSnapshot) -> list[Kind]:
+        asks = dict.fromkeys(ask for _, ask in self._asks)
+        slices = gpus.slices_by_host(snapshot.groups)
+        kinds: dict[object, Kind] = {}
+        for host in snapshot.alive:
+            free, single = self._row(host.available), _single_gpus(host, slices)
+            suits = frozenset(ask for ask in asks if _admits(ask, host))
+            kind = kinds.setdefault((free, single, suits), Kind(free, single, suits, []))
+            kind.node_ids.append(host.node_id)
+        return list(kinds.values())
+
+    def _row(self, amounts: Mapping[str, int]) -> Row:
+        return tuple(amounts.get(name, 0) for name in self._columns)
+
+    def _reserve(self, node_ids: tuple[str, ...]) -> bool:
+        """Whether the single GPUs of every host can serve its bundles, by index."""
+        left: dict[str, list[int]] = {}
+        for bundle, node_id in zip(self._bundles, node_ids, strict=True):
+            free = left.setdefault(node_id, list(self._kind_of[node_id].gpus))
+            if not _take(free, bundle.gpu):
+                return False
+        return True
+
+
+@attrs.define
+class _Way:
+    """A tie rule that takes the hosts of a list, then the first ones, and notes the `others`."""
+
+    prefix: tuple[str, ...]
+    kind_of: Mapping[str, Kind]
+    taken: list[str] = attrs.field(factory=list)
+    others: list[list[str]] = attrs.field(factory=list)
+
+    def __call__(self, bundle: int, tied: Sequence[str]) -> str:
+        """See `TieRule`."""
+        step = len(self.taken)
+        choice = self.prefix[step] if step < len(self.prefix) else tied[0]
+        sorts: dict[object, str] = {}
+        for node_id in tied:
+            used = node_id in self.taken
+            sorts.setdefault(node_id if used else id(self.kind_of[node_id]), node_id)
+        self.others.append([node_id for node_id in sorts.values() if node_id != choice])
+        self.taken.append(choice)
+        return choice
+
+
+def _admits(ask: Ask, host: Host) -> bool:
+    return all(labels.matches(selector, host.labels) for selector in ask.selectors)
+
+
+def _single_gpus(host: Host, slices: Mapping[str, list[int]]) -> tuple[int, ...]:
+    certain = gpus.certain(host, slices)
+    return certain if sum(certain) == host.free("GPU") else gpus.possible(host)
+
+
+def _take(free: list[int], need: int) -> bool:
+    """Take whole GPUs, and for the rest the one of which the least remains; the first of equals."""
+    whole, rest = divmod(need, UNIT)
+    empty = [i for i, amount in enumerate(free) if amount == UNIT][:whole]
+    for i in empty:
+        free[i] = 0
+    able = [i for i, amount in enumerate(free) if amount >= rest]
+    if rest and able:
+        free[min(able, key=free.__getitem__)] -= rest
+    return len(empty) == whole and (bool(able) or not rest)
