@@ -39,7 +39,8 @@ def test_the_whole_answer():
         "  host-1, host-2, host-3: less than 8 GPUs free\n"
         "  fits with span_tp=True (a tensor-parallel group on several hosts, which is slower)\n"
         "  fits when group 'llm-a' is gone\n"
-        "  fits with 1 more host like host-1"
+        "  fits with 1 more host like host-1\n"
+        "  Ray alone would create it and split tensor-parallel group 0 over host-3 and host-2"
     )
 
 
@@ -53,6 +54,8 @@ def test_the_answer_as_json():
     answer = json.loads(json.dumps(no(PlacementRequest.of(8)).to_dict()))
     assert answer["temporary"] is True
     assert answer["proven"] is True
+    assert answer["binding"] == "GPU"
+    assert answer["ray_alone"].startswith("Ray alone would create it and split")
     assert answer["shortfall"] == {"GPU": 2}
     assert {"constraint": "not alive", "hosts": ["host-4"]} in answer["constraints"]
 

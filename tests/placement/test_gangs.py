@@ -99,6 +99,12 @@ def test_a_gang_of_the_size_of_the_cluster():
     assert len(set(node_ids)) == 8
 
 
+def test_a_smaller_gang_is_a_way_out():
+    found = plan(PlacementRequest.of(4, data_parallel_size=7), ClusterSnapshot((host("a", 8),) * 1))
+    assert isinstance(found, Infeasible)
+    assert "with data_parallel_size=2" in found.alternatives
+
+
 # -- topology --------------------------------------------------------------------------------------
 
 
@@ -117,8 +123,19 @@ def test_a_domain_that_does_not_fit_says_what_would():
     request = PlacementRequest.of(8, 2, topology="zone")
     found = plan(request, ClusterSnapshot((host("a", 8, zone="x"), host("b", 8, zone="y"))))
     assert isinstance(found, Infeasible)
-    assert "zone" in found.reason
+    assert found.reason == (
+        "needs 2 times 8 GPUs on hosts with the same zone (tensor_parallel_size=8); "
+        "there is room for 1 (x: 1, y: 1)"
+    )
+    assert found.binding == "topology"
     assert "without topology=zone" in found.alternatives
+
+
+def test_hosts_without_the_label_are_named():
+    found = plan(PlacementRequest.of(4, topology="rack"), ClusterSnapshot((host("a", 8),)))
+    assert isinstance(found, Infeasible)
+    assert found.reason == "needs hosts with the label rack; no host has it"
+    assert found.constraints[0].hosts == ("host-a",)
 
 
 # -- TPU slices ------------------------------------------------------------------------------------

@@ -238,6 +238,7 @@ ANY = st.one_of(requests(), mixed_requests())
 # What Ray knows nothing of, so that its own choice may break it.
 OURS = {
     "accelerator_matches", "tp_groups_whole", "ranks_stay_whole", "engine_on_first_bundle",
+    "engines_with_ranks", "dp_ranks_whole", "one_domain",
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import attrs
 from nodeinit.frozen import EMPTY
 from nodeinit.placement import labels
 from nodeinit.placement.demand import demand_of, spans
+from nodeinit.placement.domains import TPU_SLICE
 from nodeinit.placement.hosts import Bundle, Group, Host, names, total_of
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.search import find
@@ -34,23 +35,26 @@ class Alternative:
 
 def alternatives(request: PlacementRequest, snapshot: ClusterSnapshot) -> tuple[Alternative, ...]:
     """The nearest relaxations that really fit, one of each sort: the easiest to do first."""
+    gang, larger = _fewer_ranks(request, snapshot), _more_hosts(request, snapshot)
     if _outgrows(request, snapshot):
-        return tuple(filter(_fits, _more_hosts(request, snapshot)))
+        return tuple(filter(_fits, (*gang, *larger)))
     sorts: tuple[Iterable[Alternative], ...] = (
         _smaller_groups(request, snapshot),
         _spanning(request, snapshot),
         _looser_strategy(request, snapshot),
         _other_accelerators(request, snapshot),
         _any_labels(request, snapshot),
+        _any_domain(request, snapshot),
+        gang,
         _without_others(request, snapshot),
-        _more_hosts(request, snapshot),
+        larger,
     )
     firsts = (next(filter(_fits, candidates), None) for candidates in sorts)
     return tuple(found for found in firsts if found is not None)
 
 
 def _outgrows(request: PlacementRequest, snapshot: ClusterSnapshot) -> bool:
-    """Whether all living hosts together have less than is asked for: then only more of them help."""
+    """Whether all living hosts together have less than is asked for: then little else helps."""
     name = request.device or "CPU"
     total: int = sum(host.total.get(name, 0) for host in snapshot.alive)
     return total_of(request.bundles, name) > total
@@ -114,6 +118,27 @@ def _any_labels(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterato
     if any(bundle.labels for bundle in request.bundles):
         bundles = tuple(attrs.evolve(bundle, labels=EMPTY) for bundle in request.bundles)
         yield Alternative("without labels", attrs.evolve(request, bundles=bundles), snapshot)
+
+
+def _any_domain(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
+    # The chips of a TPU slice reach no other slice.
+    if request.topology is not None and request.topology != TPU_SLICE:
+        text = f"without topology={request.topology}"
+        yield Alternative(text, attrs.evolve(request, topology=None), snapshot)
+
+
+def _fewer_ranks(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
+    """A smaller gang, the largest that there is."""
+    of_rank = len(request.bundles) // request.data_parallel_size
+
+    def gang(dp: int) -> Alternative:
+        bundles = request.bundles[: dp * of_rank]
+        changed = attrs.evolve(request, data_parallel_size=dp, bundles=bundles)
+        return Alternative(f"with data_parallel_size={dp}", changed, snapshot)
+
+    most = bisect_left(range(1, request.data_parallel_size), True, key=lambda dp: not _fits(gang(dp)))
+    if most:
+        yield gang(most)
 
 
 def _without_others(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:

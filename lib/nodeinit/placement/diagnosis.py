@@ -1,12 +1,13 @@
 """Which requirement no host meets, by how much, and who has what is missing.
 
 The requirements are looked at in a fixed order, and the first that leaves no host is the reason:
-a living host, its labels, its accelerator, each resource, all of them at once, and at last all
-units together.
+a living host, its topology label, its labels, its accelerator, each resource, all of them at once,
+and at last all units together.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -34,9 +35,14 @@ class Excluded:
 
 @attrs.frozen
 class Diagnosis:
-    """Why there is no plan, the hosts that cannot be used, and the amounts that lack (units)."""
+    """Why there is no plan, the hosts that cannot be used, and the amounts that lack (units).
+
+    `binding` is the first requirement that leaves no host: `alive`, `topology`, `labels`,
+    `accelerator_type`, the name of a resource, `one host` (no host has all of it), or `together`.
+    """
 
     reason: str
+    binding: str
     constraints: tuple[Excluded, ...] = ()
     shortfall: FrozenMap = EMPTY
 
@@ -46,7 +52,7 @@ def diagnose(request: PlacementRequest, snapshot: ClusterSnapshot, *, temporary:
     if not snapshot.alive:
         dead = tuple(names(snapshot.hosts).values())
         excluded = (Excluded("not alive", dead),) if dead else ()
-        return Diagnosis("the cluster has no living host", excluded)
+        return Diagnosis("the cluster has no living host", "alive", excluded)
     return _Examination(request, snapshot, temporary).result()
 
 
@@ -69,14 +75,25 @@ class _Examination:
         for unit in dict.fromkeys(attrs.evolve(u, bundles=()) for u in self.demand.units):
             self.excluded = []
             self._exclude("not alive", tuple(h for h in self.snapshot.hosts if not h.alive))
-            found = self._alone(unit)
+            found = self._domain() or self._alone(unit)
             if found is not None:
                 break
         else:
             found = self._together()
         spans_too = len(spans(self.request)) > 1
         more = "; no equal split over hosts fits either" if spans_too else ""
-        return Diagnosis(found.reason + more, tuple(self.excluded), found.shortfall)
+        return attrs.evolve(found, reason=found.reason + more, constraints=tuple(self.excluded))
+
+    def _domain(self) -> Diagnosis | None:
+        """Why no host lies in any domain, if so; from here on the others do not count."""
+        label = self.request.topology
+        if label is None:
+            return None
+        self.hosts, left_out = _split(self.hosts, lambda host: label in host.labels)
+        self._exclude(f"no label {label}", left_out)
+        if self.hosts:
+            return None
+        return Diagnosis(f"needs hosts with the label {label}; no host has it", "topology")
 
     def _alone(self, unit: Unit) -> Diagnosis | None:
         """Why a single unit fits no host, if so."""
@@ -86,13 +103,15 @@ class _Examination:
             hosts, left_out = _split(hosts, term.has_labels)
             self._exclude(f"no label {wanted}", left_out)
             if not hosts:
-                return Diagnosis(f"needs a host with {wanted}; {_no_labels(term.labels, left_out)}")
+                reason = f"needs a host with {wanted}; {_no_labels(term.labels, left_out)}"
+                return Diagnosis(reason, "labels")
             hosts, left_out = _split(hosts, term.has_accelerator)
             self._exclude(f"no accelerator_type {term.accelerator_type}", left_out)
             if not hosts:
                 have = sorted({kind for host in left_out for kind in accelerators(host)})
                 found = f"the hosts have {', '.join(have)}" if have else "no host has a known one"
-                return Diagnosis(f"needs accelerator_type {term.accelerator_type}; {found}")
+                reason = f"needs accelerator_type {term.accelerator_type}; {found}"
+                return Diagnosis(reason, "accelerator_type")
         return self._resources(unit, hosts)
 
     def _resources(self, unit: Unit, hosts: tuple[Host, ...]) -> Diagnosis | None:
@@ -105,7 +124,7 @@ class _Examination:
         if any(all(self._has(i, need, host) for i, need in needs) for host in hosts):
             return None
         wanted = f"needs {self._all_of(unit)} on one host{self._why(unit)}"
-        return Diagnosis(f"{wanted}; no host has all of it")
+        return Diagnosis(f"{wanted}; no host has all of it", "one host")
 
     def _has(self, column: int, need: int, host: Host) -> bool:
         return self.rooms[host.node_id][column] >= need
@@ -126,7 +145,8 @@ class _Examination:
             found = f"no host has any {name}{self._free} ({self._who(best, name)})"
         else:
             found = f"no host has any {name}"
-        return Diagnosis(f"{needs}; {found}", shortfall=self._shortfall({column: need - have}))
+        lacking = self._shortfall({column: need - have})
+        return Diagnosis(f"{needs}; {found}", name, shortfall=lacking)
 
     def _together(self) -> Diagnosis:
         """Every unit fits some host: there is no room for all of them at once."""
@@ -144,9 +164,28 @@ class _Examination:
                 return Diagnosis(
                     f"needs {what}{self._free}{self._why(unit)}; "
                     f"there is room for {have} ({where}{more})",
+                    "together",
                     shortfall=self._shortfall(missing),
                 )
-        return Diagnosis("every bundle fits some host, but not all of them together")
+        if self.request.topology is not None:
+            return self._too_far_apart(self.request.topology)
+        reason = "every bundle fits some host, but not all of them together"
+        return Diagnosis(reason, "together")
+
+    def _too_far_apart(self, label: str) -> Diagnosis:
+        """There is room for all units, but not for all of them in one domain."""
+        unit = max(self.demand.units, key=lambda unit: unit.needs)
+        wanted = sum(_at_least(other, unit) for other in self.demand.units)
+        room: Counter[str] = Counter()
+        for host in self.hosts:
+            room[str(host.labels[label])] += self._count(host, unit)
+        shown = ", ".join(f"{value}: {count}" for value, count in room.most_common(4))
+        more = ", …" if len(room) > 4 else ""
+        return Diagnosis(
+            f"needs {wanted} times {self._all_of(unit)}{self._free} on hosts with the same {label}"
+            f"{self._why(unit)}; there is room for {max(room.values())} ({shown}{more})",
+            "topology",
+        )
 
     def _count(self, host: Host, unit: Unit) -> int:
         if not all(term.admits(host) for term in unit.terms):

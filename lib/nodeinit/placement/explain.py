@@ -9,6 +9,7 @@ import attrs
 from nodeinit.frozen import EMPTY, FrozenMap
 from nodeinit.placement.alternatives import alternatives
 from nodeinit.placement.diagnosis import Excluded, diagnose
+from nodeinit.placement.ray_alone import what_ray_does
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.search import find
 from nodeinit.placement.topology import ClusterSnapshot
@@ -23,10 +24,11 @@ class Infeasible:
     """There is no plan.
 
     `reason` is one sentence. `constraints` are the hosts that cannot be used, by what rules
-    them out, `shortfall` the amounts (units) that the nearest host, or the cluster, lacks.
-    `alternatives` are changes of which each one alone makes the request fit. `temporary`: it would
-    fit if nothing else ran on the living hosts, so waiting may help. `proven` is false when the
-    search was cut short and a plan may exist all the same.
+    them out, `binding` the first requirement that leaves no host, `shortfall` the amounts (units)
+    that the nearest host, or the cluster, lacks. `alternatives` are changes of which each one alone
+    makes the request fit, `ray` is what Ray alone would do. `temporary`: it would fit if nothing
+    else ran on the living hosts, so waiting may help. `proven` is false when the search was cut
+    short and a plan may exist all the same.
     """
 
     reason: str
@@ -35,6 +37,8 @@ class Infeasible:
     alternatives: tuple[str, ...] = ()
     temporary: bool = False
     proven: bool = True
+    binding: str = ""
+    ray: str = ""
 
     def __str__(self) -> str:
         """The whole answer in under 15 lines; the first has the reason and the nearest way out."""
@@ -45,17 +49,21 @@ class Infeasible:
         lines += [f"  fits {way}" for way in self.alternatives[1:_MOST_ALTERNATIVES]]
         if not self.proven:
             lines.append("  the search was cut short, so a placement may exist all the same")
+        if self.ray:
+            lines.append(f"  {self.ray}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """The answer as JSON."""
         return {
             "reason": self.reason,
+            "binding": self.binding,
             "constraints": [attrs.asdict(item) for item in self.constraints],
             "shortfall": dict(self.shortfall),
             "alternatives": list(self.alternatives),
             "temporary": self.temporary,
             "proven": self.proven,
+            "ray_alone": self.ray,
         }
 
 
@@ -79,4 +87,6 @@ def explain(
         tuple(alternative.text for alternative in alternatives(request, snapshot)),
         temporary,
         proven,
+        found.binding,
+        what_ray_does(request, snapshot),
     )

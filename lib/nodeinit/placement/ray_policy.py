@@ -123,10 +123,9 @@ class RayPolicy:
 
     def _by_kind(self, snapshot: ClusterSnapshot) -> list[Kind]:
         asks = dict.fromkeys(ask for _, ask in self._asks)
-        slices = gpus.slices_by_host(snapshot.groups)
         kinds: dict[object, Kind] = {}
         for host in snapshot.alive:
-            free, single = self._row(host.available), _single_gpus(host, slices)
+            free, single = self._row(host.available), _single_gpus(host)
             suits = frozenset(ask for ask in asks if _admits(ask, host))
             kind = kinds.setdefault((free, single, suits), Kind(free, single, suits, []))
             kind.node_ids.append(host.node_id)
@@ -171,9 +170,15 @@ def _admits(ask: Ask, host: Host) -> bool:
     return all(labels.matches(selector, host.labels) for selector in ask.selectors)
 
 
-def _single_gpus(host: Host, slices: Mapping[str, list[int]]) -> tuple[int, ...]:
-    certain = gpus.certain(host, slices)
-    return certain if sum(certain) == host.free("GPU") else gpus.possible(host)
+def _single_gpus(host: Host) -> tuple[int, ...]:
+    """What is free of single GPUs: what is known, or else as if all had come at once."""
+    if host.gpus is not None:
+        return host.gpus
+    free, count = max(0, host.free("GPU")), int(host.total.get("GPU", 0)) // UNIT
+    slices = sorted(host.slices, reverse=True)
+    whole = count - (count * UNIT - free - sum(slices)) // UNIT  # others have whole ones
+    left = gpus.cut_off((UNIT,) * whole, slices)
+    return left if sum(left) == free else (UNIT,) * (free // UNIT) + (free % UNIT,)
 
 
 def _take(free: list[int], need: int) -> bool:
