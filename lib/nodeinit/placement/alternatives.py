@@ -136,7 +136,9 @@ def _fewer_ranks(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterat
         changed = attrs.evolve(request, data_parallel_size=dp, bundles=bundles)
         return Alternative(f"with data_parallel_size={dp}", changed, snapshot)
 
-    most = bisect_left(range(1, request.data_parallel_size), True, key=lambda dp: not _fits(gang(dp)))
+    most = bisect_left(
+        range(1, request.data_parallel_size), True, key=lambda dp: not _fits(gang(dp))
+    )
     if most:
         yield gang(most)
 

@@ -12,6 +12,7 @@ import attrs
 from nodeinit.placement.hosts import Bundle
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.shelves import SEAT, Row, Term, View
+from nodeinit.placement.stranding import SCARCE
 
 
 @attrs.frozen
@@ -34,7 +35,9 @@ class Demand:
     def view(self, *, hopeful: bool) -> View:
         """How the cluster is looked at; `hopeful`: single GPUs as they may be at best."""
         terms = tuple(sorted({t for unit in self.units for t in unit.terms}, key=Term.sort_key))
-        return View(self.columns, terms, self.share, hopeful)
+        taken = {i for unit in self.units for i, need in enumerate(unit.needs) if need}
+        scarce = (name for i, name in enumerate(self.columns) if i in taken and name in SCARCE)
+        return View(self.columns, terms, self.share, tuple(scarce), hopeful)
 
 
 def spans(request: PlacementRequest) -> tuple[int, ...]:

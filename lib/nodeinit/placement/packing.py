@@ -16,9 +16,13 @@ import attrs
 
 from nodeinit.placement.demand import Unit
 from nodeinit.placement.shelves import Row, Shelves
+from nodeinit.placement.stranding import stranding
 
 STEPS = 2_000
 """How many hosts are tried for single units before the search gives up."""
+
+GLANCE = 64
+"""Among so many kinds of hosts the one is looked for that strands the least; the tightest first."""
 
 _Preference: TypeAlias = tuple[int | Row | bool | str, ...]
 """What orders hosts: the smaller, the better. Ends with the node id, so that no two are equal."""
@@ -52,11 +56,17 @@ def _more(needs: Row, others: Row, count: int) -> Row:
     return tuple(need + other * count for need, other in zip(needs, others, strict=True))
 
 
+def _least_stranding(waiting: list[tuple[int, _Host]]) -> list[_Host]:
+    """The hosts with the least stranding first, otherwise as they came."""
+    return [host for _, host in sorted(waiting, key=lambda item: item[0])]
+
+
 class Packing:
     """One search; `run` answers with the node id of each unit, or `None` when none exists.
 
-    Packing uses few hosts and then the tightest, so that whole hosts stay free for large requests;
-    spreading uses many. Hosts with neither difference are taken in the order of their ids.
+    Packing uses few hosts, then those on which the least is stranded, and then the tightest, so that
+    whole hosts stay free for large requests; spreading uses many. Hosts with no such difference are
+    taken in the order of their ids.
     """
 
     def __init__(self, units: Sequence[Unit], shelves: Shelves, *, spread: bool) -> None:
@@ -69,6 +79,8 @@ class Packing:
         self._singles = sorted(single, key=lambda i: units[i].needs, reverse=True)
         self._masks = {unit.terms: shelves.view.mask(unit.terms) for unit in units}
         self._units, self._shelves, self._spread = units, shelves, spread
+        view = shelves.view
+        self._scarce = [view.columns.index(name) for name in view.scarce]
         self._opened: list[_Host] = []
         self._used: Counter[int] = Counter()  # hosts taken of each shelf
         self._steps = 0
@@ -180,7 +192,9 @@ class Packing:
         room = _less(host.room, needs)
         bulk = self._admits(host.shelf, self._terms)
         count = min(wanted, times(room, self._needs)) if bulk else 0
-        return wanted - count, _less(room, self._needs, count), host.node_id
+        taken = _more(needs, self._needs, count)
+        stranded = self._stranding(host.shelf, host.room, taken)
+        return wanted - count, stranded, _less(host.room, taken), host.node_id
 
     def _spread_preference(self, host: _Host, needs: Row) -> _Preference:
         return len(host.units) + host.count, _less(host.room, needs), host.node_id
@@ -188,8 +202,9 @@ class Packing:
     def _unopened(self, needs: Row, mask: int, wanted: int) -> Iterator[_Host]:
         """A fresh host of each shelf that fits `needs` and these terms, the best first.
 
-        Best are those that also have room for most of so many units of the bulk, and then those
-        with the least room: untouched ones last, and in the order of their ids.
+        Best are those that also have room for most of so many units of the bulk, then those where
+        the least is stranded, and then those with the least room: untouched ones last, and in the
+        order of their ids.
         """
         if self._spread:
             wanted = 0
@@ -198,15 +213,40 @@ class Packing:
             # No shelf has more GPUs than the last.
             most = min(most, max(0, self._shelves.shelves[-1][0][0] // self._needs[0]))
         for count in range(most, -1, -1):
-            for alike in self._alike(self._shelves.fitting(_more(needs, self._needs, count))):
+            taken = _more(needs, self._needs, count)
+            waiting: list[tuple[int, _Host]] = []
+            for alike in self._alike(self._shelves.fitting(taken)):
                 fitting = [at for at in alike if self._offers(at, needs, mask, count, wanted)]
-                yield from sorted((self._fresh(at) for at in fitting), key=lambda h: h.node_id)
+                for host in sorted(map(self._fresh, fitting), key=lambda h: h.node_id):
+                    stranded = self._stranding(host.shelf, host.room, taken)
+                    if stranded:
+                        waiting.append((stranded, host))
+                    else:
+                        yield host
+                if len(waiting) >= GLANCE:
+                    yield from _least_stranding(waiting)
+                    waiting = []
+            yield from _least_stranding(waiting)
+
+    def _stranding(self, shelf: int, room: Row, taken: Row) -> int:
+        """How much GPU is stranded on a host with this room by taking so much of it."""
+        if not self._scarce:
+            return 0
+        before, stock, *_ = self._shelves.shelves[shelf]
+        share = self._shelves.view.share
+        return stranding(
+            stock,
+            stock[0] - (before[0] - room[0]) * share if stock else 0,
+            taken[0] * share,
+            (room[i] for i in self._scarce),
+            (taken[i] for i in self._scarce),
+        )
 
     def _alike(self, numbers: Iterable[int]) -> Iterator[list[int]]:
         """Neighbouring shelves that differ only in their terms."""
         alike: list[int] = []
         for at in numbers:
-            if alike and self._shelves.shelves[alike[0]][:2] != self._shelves.shelves[at][:2]:
+            if alike and self._shelves.shelves[alike[0]][:3] != self._shelves.shelves[at][:3]:
                 yield alike
                 alike = []
             alike.append(at)
@@ -226,7 +266,7 @@ class Packing:
         return _Host(self._shelves.node_ids[at][self._used[at]], at, self._shelves.shelves[at][0])
 
     def _admits(self, at: int, mask: int) -> bool:
-        return self._shelves.shelves[at][2] & mask == mask
+        return self._shelves.shelves[at][3] & mask == mask
 
     def _fit(self, host: _Host) -> int:
         return times(host.room, self._needs) if self._admits(host.shelf, self._terms) else 0

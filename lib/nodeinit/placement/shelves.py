@@ -16,13 +16,14 @@ import attrs
 from nodeinit.frozen import FrozenMap
 from nodeinit.placement import gpus, labels
 from nodeinit.placement.hosts import Host
+from nodeinit.placement.stranding import Stock, stock_of
 from nodeinit.placement.topology import Change, ClusterSnapshot
 
 Row: TypeAlias = tuple[int, ...]
 """Amounts by column: GPUs first, counted in bundles, then other resources in fixed point."""
 
-Shelf: TypeAlias = tuple[Row, bool, int]
-"""Hosts that cannot be told apart: their room, whether they are untouched, which terms they fit."""
+Shelf: TypeAlias = tuple[Row, Stock, bool, int]
+"""Hosts that cannot be told apart: room, stock, whether they are untouched, which terms they fit."""
 
 SEAT = "seat"
 """A column that keeps units apart: every host has one seat."""
@@ -71,12 +72,14 @@ class View:
     """What a request looks at: columns of resources, terms, and how it counts free GPUs.
 
     GPUs are counted in bundles with `share` of one GPU each: those that fit for certain, or with
-    `hopeful` those that fit at best.
+    `hopeful` those that fit at best. `scarce` are the columns that the request takes from those who
+    use the GPUs that it leaves.
     """
 
     columns: tuple[str, ...]
     terms: tuple[Term, ...]
     share: int
+    scarce: tuple[str, ...] = ()
     hopeful: bool = False
 
     def room(self, host: Host) -> Row:
@@ -99,7 +102,9 @@ class View:
         if not host.alive:
             return None
         admits = self.mask(term for term in self.terms if term.admits(host))
-        return (self.room(host), self._untouched(host), admits) if admits else None
+        if not admits:
+            return None
+        return self.room(host), stock_of(host, self.scarce), self._untouched(host), admits
 
     def _untouched(self, host: Host) -> bool:
         return all(
