@@ -18,27 +18,30 @@ TPU_WORKER = "ray.io/tpu-worker-id"
 
 @attrs.frozen
 class _Domains:
-    """What is free of a resource in each domain, by the value of the label."""
+    """How many living hosts each domain has, and what is free there, by the value of the label."""
 
     label: str
     resource: str
+    hosts: dict[str, int]
     free: dict[str, int]
 
     def updated(self, changes: Sequence[Change]) -> _Domains:
-        free = dict(self.free)
+        hosts, free = dict(self.hosts), dict(self.free)
         for old, new in changes:
             for host, sign in ((old, -1), (new, 1)):
                 if host is not None and host.alive and self.label in host.labels:
                     value = host.labels[self.label]
+                    hosts[value] = hosts.get(value, 0) + sign
                     free[value] = free.get(value, 0) + sign * host.free(self.resource)
-        return _Domains(self.label, self.resource, free)
+        return _Domains(self.label, self.resource, hosts, free)
 
 
 def domains(snapshot: ClusterSnapshot, label: str, resource: str) -> tuple[str, ...]:
     """The values of a label on living hosts, that with the least free of a resource first."""
 
     def make(hosts: Iterable[Host]) -> _Domains:
-        return _Domains(label, resource, {}).updated([(None, host) for host in hosts])
+        return _Domains(label, resource, {}, {}).updated([(None, host) for host in hosts])
 
-    free = snapshot.derived((label, resource), make).free
-    return tuple(sorted(free, key=lambda value: (free[value], value)))
+    found = snapshot.derived((label, resource), make)
+    living = (value for value, count in found.hosts.items() if count)
+    return tuple(sorted(living, key=lambda value: (found.free[value], value)))
