@@ -65,7 +65,10 @@ def _by_hand(rng: random.Random) -> PlacementRequest:
     share = 1.0 if tp > 1 else rng.choice([1.0, 1.0, 0.6])
     workers = tp * rng.choice([1, 2, 3, 4])
     bundles = [
-        Bundle.of(_selector(rng), GPU=share, CPU=rng.choice([0, 1, 2, 3])) for _ in range(workers)
+        Bundle.of(
+            _selector(rng), GPU=share, CPU=rng.choice([0, 1, 2, 3]), disk=rng.choice([0] * 5 + [1])
+        )
+        for _ in range(workers)
     ]
     for _ in range(rng.choice([0, 1, 2])):
         at = rng.randint(1 if strategy == "STRICT_SPREAD" else 0, len(bundles))

@@ -58,14 +58,14 @@ class Ledger:
         return attrs.evolve(snapshot, hosts=tuple(hosts))
 
     def differs(self, snapshot: ClusterSnapshot) -> dict[str, dict[str, tuple[int, int]]]:
-        """What a snapshot of Ray's says otherwise: by host and resource, the ledger's and Ray's."""
+        """What a snapshot of Ray's says otherwise: by node id and resource, the ledger's and Ray's."""
         found: dict[str, dict[str, tuple[int, int]]] = {}
         for host in snapshot.alive:
             mine = self._free[host.node_id]
             assert mine["GPU"] == sum(self._gpus[host.node_id])
             wrong = {n: (mine[n], host.free(n)) for n in mine if host.free(n) not in _told(mine[n])}
             if wrong:
-                found[host.name] = wrong
+                found[host.node_id] = wrong
         return found
 
 

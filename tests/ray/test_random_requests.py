@@ -21,7 +21,7 @@ from nodeinit.placement.planner import plan
 from nodeinit.placement.ray_policy import RayPolicy, Verdict
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.rules import violations
-from nodeinit.placement.topology import ClusterSnapshot, PlacementPlan
+from nodeinit.placement.topology import Bundle, ClusterSnapshot, PlacementPlan
 from nodeinit.ray import RayCluster, groups
 from tests.placement.exact import feasible
 from tests.ray.arrivals import arrival
@@ -40,7 +40,9 @@ def mixed(shared: RayCluster) -> Iterator[RayCluster]:
     add = shared.hosts.add_hosts
     add(3 - len(shared.hosts.node_ids))
     added = [
-        *add(2, gpus=8, cpus=32, labels={"zone": "a"}, accelerator_type="H100"),
+        *add(
+            2, gpus=8, cpus=32, labels={"zone": "a"}, accelerator_type="H100", resources={"disk": 3}
+        ),
         *add(1, gpus=8, cpus=16, labels={"zone": "b"}, accelerator_type="A100"),
         *add(1, gpus=4, cpus=16, labels={"zone": "b", "rack": "x"}, accelerator_type="A100"),
     ]
@@ -81,13 +83,25 @@ class Traffic:
         self.ledger.give_back(name)
 
     async def at_rest(self) -> ClusterSnapshot:
-        """What Ray says, when it says the same as the ledger: what is given back comes a bit later."""
-        for _ in range(100):
+        """What Ray says, when it says the same as the ledger.
+
+        What is given back comes a bit later, and what a host refused without a word counts as taken
+        until that host has something to report. A byte that is taken and given back is something.
+        """
+        for wait in range(100):
             snapshot = await self.cluster.snapshot()
             if not (wrong := self.ledger.differs(snapshot)):
                 return snapshot
             await asyncio.sleep(0.05)
+            if wait == 10:
+                await self._stir(tuple(wrong))
         raise AssertionError(f"(the ledger's, Ray's): {wrong}")
+
+    async def _stir(self, node_ids: tuple[str, ...]) -> None:
+        byte = PlacementPlan((Bundle.of(memory=1),) * len(node_ids), node_ids)
+        await self.cluster.reserve(byte, "a byte")
+        await self.cluster.remove("a byte")
+        self.count["hosts of which Ray believed less than is free"] += len(node_ids)
 
     async def _reserve(self, request: PlacementRequest, answer: PlacementPlan) -> None:
         name = f"llm-{next(self._number)}"
