@@ -109,8 +109,9 @@ def by_hand(draw: st.DrawFn, most: int = 6, *, span: bool = False) -> PlacementR
         for _ in range(workers + draw(st.sampled_from([0, 0, 1])))
     ]
     for _ in range(draw(st.integers(0, 2))):
-        at = draw(st.integers(1 if strategy == "STRICT_SPREAD" else 0, len(bundles)))
-        bundles.insert(at, Bundle.of(draw(SELECTORS), CPU=draw(st.integers(1, 4))))
+        first = 1 if strategy == "STRICT_SPREAD" else 0
+        at = draw(st.sampled_from([first, first, *range(first, len(bundles) + 1)]))
+        bundles.insert(at, Bundle.of(draw(SELECTORS), CPU=draw(st.integers(1, 6))))
     return PlacementRequest(
         tuple(bundles),
         strategy,

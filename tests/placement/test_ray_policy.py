@@ -107,6 +107,18 @@ def test_spread_takes_new_hosts_and_then_those_in_use():
     assert alone(gpus(13), *hosts, strategy="SPREAD").verdict is NO_RESOURCES
 
 
+def test_spread_looks_at_selectors_on_hosts_in_use_too():
+    bundles = [Bundle.of(GPU=1, CPU=1), *[Bundle.of({"zone": "b"}, GPU=1)] * 2]
+    hosts = (host("a", 8, zone="a"), host("b", 2, zone="b"))
+    assert alone(bundles, *hosts, strategy="SPREAD").node_ids == ("a", "b", "b")
+
+
+def test_the_dead_are_not_chosen():
+    dead = attrs.evolve(host("a", 8), alive=False)
+    for strategy in STRATEGIES:
+        assert alone(gpus(1), dead, host("b", 2), strategy=strategy).node_ids == ("b",)
+
+
 def test_strict_spread_counts_hosts_and_the_head_is_one():
     hosts, head = [host(name, 8) for name in "ab"], host("head", 0, cpu=0)
     asked = gpus(3)
@@ -174,12 +186,44 @@ def test_every_way_that_matters_is_tried_once():
 
 
 def test_a_group_may_wait_for_the_right_tie():
-    """Whole GPUs or scattered halves: equal in sum."""
-    hosts = (host("a", 2, 1, gpu_list=(5_000, 5_000)), host("b", 2, 1, gpu_list=(UNIT, 0)))
-    verdicts = [outcome.verdict for outcome in policy(gpus(1), *hosts).outcomes()]
-    assert verdicts == [NO_RESOURCES, CREATED]
-    said = what_ray_does(PlacementRequest.of(1), ClusterSnapshot(hosts))
+    """Equal in sum; the first host reserves one bundle, refuses the other, and so reports a change."""
+    hosts = (
+        host("a", 3, 1.2, gpu_list=(6_000, 4_000, 2_000)),
+        host("b", 3, 1.2, gpu_list=(6_000, 6_000, 0)),
+    )
+    for persist in (False, True):
+        outcomes = policy(gpus(2, 0.6), *hosts).outcomes(persist=persist)
+        assert [outcome.verdict for outcome in outcomes] == [NO_RESOURCES, CREATED]
+    said = what_ray_does(PlacementRequest.of(1, 2, gpu=0.6), ClusterSnapshot(hosts))
     assert "pending for ever" in said and "as well" in said and "depends" in said
+
+
+# -- one try after the other -----------------------------------------------------------------------
+
+
+def test_a_host_that_refuses_without_a_word_is_thought_to_have_less_at_each_try():
+    crumbs = host("a", 8, 3.2, gpu_list=(4_000,) * 8)
+    asked = policy(gpus(1, 0.6), crumbs, host("b", 8, 1))
+    assert asked.run() == Outcome(NO_RESOURCES)
+    assert asked.persist() == Outcome(CREATED, ("b",))
+    assert policy(gpus(1, 0.6), crumbs).persist() == Outcome(NO_RESOURCES)
+    assert policy(gpus(2, 0.6), crumbs, host("b", 8, 2)).persist() == Outcome(CREATED, ("b", "b"))
+
+
+def test_a_host_that_reserves_some_bundles_first_reports_and_is_chosen_again():
+    crumbs = host("a", 8, 3.8, gpu_list=(UNIT, *(4_000,) * 7))
+    asked = policy(gpus(2, 0.6), crumbs, host("b", 8, 2))
+    assert asked.run() == asked.persist() == Outcome(NO_RESOURCES)
+
+
+def test_a_group_that_is_created_at_once_or_never_is_so_however_often_ray_tries():
+    for asked in (
+        policy(gpus(4), host("a", 8)),
+        policy(gpus(9), host("a", 8)),
+        policy([Bundle.of(GPU=9)], host("a", 8)),
+        policy(gpus(20, 0.6), host("a", 8), host("b", 8), host("c", 4)),
+    ):
+        assert asked.persist() == asked.run()
 
 
 def every_way(asked: RayPolicy) -> set[Outcome]:
@@ -311,6 +355,17 @@ def test_the_sentence_says_what_depends_on_a_tie():
         "create it and split tensor-parallel group 0 over host-1 and host-2, or create it as well: "
         "it depends on which of equally good hosts it takes"
     )
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANY, snapshots())
+def test_trying_again_changes_only_what_was_not_created(request, snapshot):
+    asked = RayPolicy(request.bundles, request.strategy, snapshot)
+    first, last = asked.run(), asked.persist()
+    assert first == last or (first.verdict, last.verdict) == (NO_RESOURCES, CREATED)
+    if last.verdict is CREATED:
+        plan = PlacementPlan(request.bundles, last.node_ids, request.strategy)
+        assert {v.rule.name for v in violations(request, plan, snapshot)} <= OURS
 
 
 @settings(max_examples=200, deadline=None)

@@ -23,7 +23,7 @@ def what_ray_does(request: PlacementRequest, snapshot: ClusterSnapshot) -> str:
     ends: dict[str, str] = {}
     policy = RayPolicy(request.bundles, request.strategy, snapshot)
     ways = min(_WAYS, max(2, _STEPS // len(request.bundles)))
-    for outcome in islice(policy.outcomes(), ways):
+    for outcome in islice(policy.outcomes(persist=True), ways):
         sort, end = _end(request, outcome, snapshot)
         ends.setdefault(sort, end)
     told = [*ends.values()][:_MOST]

@@ -3,7 +3,7 @@
 nodeinit dictates hosts to Ray and predicts nothing; the model says what one would get without it.
 The GCS chooses a host for every bundle by the sums of what is free (`ray_choice`), visiting the
 bundles in an order of its own (`ray_order`). Then each host reserves its bundles, by index and on
-single GPUs; if one cannot, the whole try has failed.
+single GPUs; if one cannot, the whole try has failed, and there will be another in a second.
 
 Equally good hosts are taken in the order of a hash table, another one at each try. Here a `TieRule`
 decides. Not modelled: `topology_strategy`, and an object store under pressure.
@@ -30,8 +30,7 @@ class Verdict(enum.StrEnum):
 
     `INFEASIBLE`: some bundle would not fit any host even if that were empty, or a STRICT_SPREAD has
     more bundles than there are hosts; Ray waits for new hosts. `NO_RESOURCES`: there is no room, or
-    none that Ray finds; it tries again every second, with the same end as long as nothing changes
-    and no hosts are tied.
+    none that Ray finds; it tries again every second.
     """
 
     CREATED = "CREATED"
@@ -74,41 +73,66 @@ class RayPolicy:
         self._kind_of = {node_id: kind for kind in self._kinds for node_id in kind.node_ids}
 
     def run(self, tie: TieRule = by_node_id) -> Outcome:
-        """One try of Ray, with ties resolved by a rule."""
-        if not self._feasible:
-            return Outcome(Verdict.INFEASIBLE)
-        found = choose(self._asks, self._strategy, self._kinds, tie)
-        if len(found) < len(self._asks):
-            return Outcome(Verdict.NO_RESOURCES)
-        if self._strategy == "STRICT_PACK":
-            node_ids = (found[0],) * len(self._bundles)
-        else:
-            node_ids = tuple(found[i] for i in range(len(self._bundles)))
-        reserved = self._reserve(node_ids)
-        return Outcome(Verdict.CREATED, node_ids) if reserved else Outcome(Verdict.NO_RESOURCES)
+        """One try of Ray, the first one, with ties resolved by a rule."""
+        return self._try(self._kinds, tie)[0]
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def persist(self, tie: TieRule = by_node_id) -> Outcome:
+        """What the tries come to in the end, as long as nobody else does anything.
+
+        A host that refuses its first bundle has changed nothing and therefore reports nothing, while
+        the GCS goes on believing that what it chose there is taken. So it tries elsewhere next.
+        """
+        kinds = self._kinds
+        while True:
+            outcome, mistaken = self._try(kinds, tie)
+            if not mistaken:
+                return outcome
+            kinds = [each for kind in kinds for each in _believed(kind, mistaken)]
+
+    def outcomes(self, *, persist: bool = False) -> Iterator[Outcome]:
         """What the ways to resolve ties lead to, the one by node id first and then what is near it.
 
-        Of hosts that are alike and have no bundle yet only the first is tried; the others lead to
-        the same under other names. There can be very many all the same: take as few as will do.
+        In one try, or in the end. Of hosts that are alike and have had no bundle yet only the first
+        is looked at; the others lead to the same under other names. There can be very many all the
+        same: take as few as will do.
         """
+        follow = self.persist if persist else self.run
         waiting: list[tuple[str, ...]] = [()]
         for prefix in waiting:
             way = _Way(prefix, self._kind_of)
-            yield self.run(way)
+            yield follow(way)
             for i in range(len(prefix), len(way.taken)):
                 waiting += [(*way.taken[:i], other) for other in way.others[i]]
 
     def reaches(self, node_ids: Sequence[str]) -> bool:
-        """Whether some way to resolve ties puts every bundle on the host given for it."""
+        """Whether some way to resolve ties puts every bundle on the host given for it, in one try."""
 
         def wanted(bundle: int, tied: Sequence[str]) -> str:
             return node_ids[bundle] if node_ids[bundle] in tied else tied[0]
 
         return self.run(wanted).node_ids == tuple(node_ids)
 
-    def _ask(self, bundles: tuple[Bundle, ...]) -> Ask:
+    def _try(self, kinds: Sequence[Kind], tie: TieRule) -> tuple[Outcome, dict[str, Row]]:
+        """How a try ends, and what the GCS wrongly believes to be taken after it, by node id."""
+        if not self._feasible:
+            return Outcome(Verdict.INFEASIBLE), {}
+        found = choose(self._asks, self._strategy, kinds, tie)
+        if len(found) < len(self._asks):
+            return Outcome(Verdict.NO_RESOURCES), {}
+        together = self._strategy == "STRICT_PACK"
+        node_ids = tuple(found[0 if together else i] for i in range(len(self._bundles)))
+        chosen: dict[str, list[Bundle]] = {}
+        for bundle, node_id in zip(self._bundles, node_ids, strict=True):
+            chosen.setdefault(node_id, []).append(bundle)
+        reserved = {node_id: self._reserve(node_id, here) for node_id, here in chosen.items()}
+        if all(reserved[node_id] == len(here) for node_id, here in chosen.items()):
+            return Outcome(Verdict.CREATED, node_ids), {}
+        silent = [node_id for node_id, count in reserved.items() if count == 0]
+        return Outcome(Verdict.NO_RESOURCES), {
+            node_id: self._ask(chosen[node_id]).needs for node_id in silent
+        }
+
+    def _ask(self, bundles: Sequence[Bundle]) -> Ask:
         needs = tuple(total_of(bundles, name) for name in self._columns)
         return Ask(needs, tuple(dict.fromkeys(bundle.labels for bundle in bundles)))
 
@@ -134,14 +158,12 @@ class RayPolicy:
     def _row(self, amounts: Mapping[str, int]) -> Row:
         return tuple(amounts.get(name, 0) for name in self._columns)
 
-    def _reserve(self, node_ids: tuple[str, ...]) -> bool:
-        """Whether the single GPUs of every host can serve its bundles, by index."""
-        left: dict[str, list[int]] = {}
-        for bundle, node_id in zip(self._bundles, node_ids, strict=True):
-            free = left.setdefault(node_id, list(self._kind_of[node_id].gpus))
-            if not _take(free, bundle.gpu):
-                return False
-        return True
+    def _reserve(self, node_id: str, bundles: Sequence[Bundle]) -> int:
+        """How many of its bundles, by index, a host can reserve on its single GPUs."""
+        free = list(self._kind_of[node_id].gpus)
+        return next(
+            (n for n, bundle in enumerate(bundles) if not _take(free, bundle.gpu)), len(bundles)
+        )
 
 
 @attrs.define
@@ -164,6 +186,16 @@ class _Way:
         self.others.append([node_id for node_id in sorts.values() if node_id != choice])
         self.taken.append(choice)
         return choice
+
+
+def _believed(kind: Kind, mistaken: Mapping[str, Row]) -> Iterator[Kind]:
+    """The hosts of a kind, less what the GCS wrongly believes to be taken."""
+    yield attrs.evolve(kind, node_ids=[id_ for id_ in kind.node_ids if id_ not in mistaken])
+    for node_id in kind.node_ids:
+        if node_id in mistaken:
+            left = zip(kind.free, mistaken[node_id], strict=True)
+            free = tuple(have - taken for have, taken in left)
+            yield attrs.evolve(kind, free=free, node_ids=[node_id])
 
 
 def _admits(ask: Ask, host: Host) -> bool:

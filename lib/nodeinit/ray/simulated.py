@@ -96,12 +96,18 @@ class SimulatedHosts:
         gpus: int | None = None,
         cpus: int | None = None,
         labels: Mapping[str, str] | None = None,
+        accelerator_type: str | None = None,
+        resources: Mapping[str, float] | None = None,
     ) -> tuple[str, ...]:
-        """Start more hosts, side by side, and wait until they are there; answers their node ids."""
-        resources, labels = {}, dict(labels or {})
-        if self._accelerator is not None:
-            resources[f"accelerator_type:{self._accelerator}"] = 1
-            labels[ACCELERATOR_TYPE] = self._accelerator
+        """Start more hosts, side by side, and wait until they are there; answers their node ids.
+
+        What is not said is as for the first ones. `resources` are custom ones, in units.
+        """
+        resources, labels = dict(resources or {}), dict(labels or {})
+        kind = accelerator_type or self._accelerator
+        if kind is not None:
+            resources[f"accelerator_type:{kind}"] = 1
+            labels[ACCELERATOR_TYPE] = kind
         starting: list[tuple[Keeper, Future[Any]]] = []
         with quiet():
             for _ in range(count):
