@@ -12,7 +12,7 @@ from nodeinit.cli.errors import Command, ExitCode
 from nodeinit.cli.where import cluster_options, where_of
 
 if TYPE_CHECKING:
-    from nodeinit.cli.planned import Planned
+    from nodeinit.diagram.plan.planned import Planned
     from nodeinit.placement.replicas import Replica
     from nodeinit.placement.topology import ClusterSnapshot
 
@@ -85,7 +85,7 @@ def _snapshot(options: dict[str, Any]) -> ClusterSnapshot:
 
 
 def _planned(replicas: tuple[Replica, ...], snapshot: ClusterSnapshot) -> Planned:
-    from nodeinit.cli.planned import Planned
+    from nodeinit.diagram.plan.planned import Planned
     from nodeinit.placement.batch import plan_all
 
     found = plan_all([(replica.name, replica.request) for replica in replicas], snapshot)
