@@ -183,6 +183,39 @@ def test_json(nodeinit: Nodeinit, here: Path) -> None:
     assert big["infeasible"]["reason"].startswith("needs 8 GPUs on one host")
 
 
+def test_a_picture_in_a_file(nodeinit: Nodeinit, here: Path) -> None:
+    """The answer is said all the same, whether there is a file or not, and so is the exit code."""
+    config = write_serve(here, *SERVE, model("huge", 8))
+    arguments = ("plan", config, "--cluster", "cluster.json")
+    said = nodeinit(*arguments)
+    result = nodeinit(*arguments, "-o", "pictures/plan.SVG")
+    assert result.exit_code == 3
+    assert result.stdout == said.stdout
+    assert result.stderr == "wrote pictures/plan.SVG\n"
+    picture = (here / "pictures" / "plan.SVG").read_bytes()
+    assert picture.startswith(b"<svg ")
+    assert b"huge#1 does not fit" in picture
+    assert nodeinit(*arguments, "-o", "again.svg", "--json").exit_code == 3
+    assert (here / "again.svg").read_bytes() == picture
+
+
+def test_json_in_a_file(nodeinit: Nodeinit, here: Path) -> None:
+    arguments = ("plan", write_serve(here, *SERVE), "--cluster", "cluster.json")
+    told = nodeinit(*arguments, "--json")
+    assert told.exit_code == 0
+    assert nodeinit(*arguments, "-o", "plan.json").stderr == "wrote plan.json\n"
+    assert (here / "plan.json").read_text() == told.stdout
+
+
+def test_a_picture_that_cannot_be_written(nodeinit: Nodeinit, here: Path) -> None:
+    (here / "plain").write_text("kept")
+    config = write_serve(here, model("m"))
+    result = nodeinit("plan", config, "--cluster", "cluster.json", "-o", "plain/plan.svg")
+    assert result.exit_code == 2
+    assert "output file = 'plain/plan.svg': cannot be written" in result.stderr
+    assert result.stdout == ""
+
+
 def test_one_of_several_models(nodeinit: Nodeinit, here: Path) -> None:
     config = write_serve(here, model("fits", 2), model("big", 8))
     options = ("--cluster", "cluster.json", "--json")
@@ -262,6 +295,11 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "two clusters": (["c.yaml", "--hosts", "2", "--address", "auto"], "--hosts simulates"),
     "GPUs of no hosts": (["c.yaml", "--gpus-per-host", "2"], "--gpus-per-host needs --hosts"),
     "no hosts": (["c.yaml", "--hosts", "0"], "1 or more"),
+    "a picture of another kind": (
+        ["c.yaml", "--hosts", "2", "-o", "plan.png"],
+        "'plan.png' has the suffix '.png'; write .svg for a picture, or .json.",
+    ),
+    "a picture of no kind": (["c.yaml", "-o", "plan"], "'plan' has no suffix; write .svg"),
 }
 
 

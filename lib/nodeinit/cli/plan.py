@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
+def _drawable(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
+    """A file that can be written, known before anything is looked at."""
+    if value is not None and value.suffix.lower() not in (".svg", ".json"):
+        problem = f"has the suffix {value.suffix!r}" if value.suffix else "has no suffix"
+        raise click.BadParameter(f"{str(value)!r} {problem}; write .svg for a picture, or .json.")
+    return value
+
+
 @click.command(cls=Command)
 @click.argument("config", type=_PATH)
 @click.option("--model", metavar="ID", help="The model to plan. Default: all, one beside another.")
@@ -26,8 +34,16 @@ _PATH = click.Path(path_type=Path)
     "--cluster", type=_PATH, metavar="FILE", help="Plan against a cluster that was saved."
 )
 @cluster_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_drawable,
+    metavar="FILE",
+    help="Write a file too: a picture (.svg), or what --json prints (.json).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
-def plan(config: Path, as_json: bool, **options: Any) -> None:
+def plan(config: Path, output: Path | None, as_json: bool, **options: Any) -> None:
     """Say where the models of a config would go, or why not.
 
     CONFIG is the YAML that you feed to `ray.serve.llm`: one LLMConfig or a Serve config file. All its
@@ -38,11 +54,14 @@ def plan(config: Path, as_json: bool, **options: Any) -> None:
       nodeinit plan serve.yaml --address auto           on your cluster as it is now
       nodeinit snapshot --address auto -o cluster.json  save it
       nodeinit plan serve.yaml --cluster cluster.json   on what was saved, without Ray
+      nodeinit plan serve.yaml -o plan.svg              as a picture, to look at and to share
     """  # noqa: D301  click reads the \b
     replicas = _replicas(config, options["model"])
     planned = _planned(replicas, _snapshot(options))
+    if output is not None:
+        _write(output, planned)
     if as_json:
-        click.echo(json.dumps(planned.to_dict(), indent=2))
+        click.echo(_json(planned), nl=False)
     else:
         from nodeinit.cli.consoles import console
         from nodeinit.cli.picture import print_picture
@@ -52,6 +71,19 @@ def plan(config: Path, as_json: bool, **options: Any) -> None:
         print_picture(out, planned)
         print_verdicts(out, planned)
     raise SystemExit(ExitCode.READY if planned.feasible else ExitCode.INFEASIBLE)
+
+
+def _write(output: Path, planned: Planned) -> None:
+    from nodeinit.diagram.plan import plan_svg
+    from nodeinit.diagram.writing import write_text
+
+    draw = plan_svg if output.suffix.lower() == ".svg" else _json
+    write_text(output, draw(planned))
+    click.echo(f"wrote {output}", err=True)
+
+
+def _json(planned: Planned) -> str:
+    return json.dumps(planned.to_dict(), indent=2) + "\n"
 
 
 def _replicas(path: Path, model: str | None) -> tuple[Replica, ...]:

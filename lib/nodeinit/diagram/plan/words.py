@@ -48,7 +48,9 @@ def several(count: int, what: str) -> str:
 
 def natural(name: str) -> tuple[tuple[str, int], ...]:
     """The key to sort a name by."""
-    return tuple((text, int(number or 0)) for text, number in re.findall(r"([^0-9]*)([0-9]{0,9})", name))
+    return tuple(
+        (text, int(number or 0)) for text, number in re.findall(r"([^0-9]*)([0-9]{0,9})", name)
+    )
 
 
 def _do_not_fit(replicas: list[Replica]) -> str:
