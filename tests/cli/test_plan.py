@@ -73,11 +73,11 @@ def test_the_whole_of_it(
     assert result.stderr == ""
     table, words = lines(result)[:7], lines(result)[7:]
     assert table == [
-        "host     GPUs                  free   without GPU",
-        "─────────────────────────────────────────────────",
-        "host-a   a    a    C0   C1   0 of 4   D0 D+1",
-        "host-b   B0   B1   B2   B3   0 of 4",
-        "host-c   ×/A0 C2   C3   ·    1 of 4",
+        "host     GPUs              free   without GPU",
+        "─────────────────────────────────────────────",
+        "host-a   a    a  C0 C1   0 of 4   D0 D+1",
+        "host-b   B0   B1 B2 B3   0 of 4",
+        "host-c   ×/A0 C2 C3 ·    1 of 4",
         "host-d   none",
         "host-e   not alive",
     ]
@@ -89,17 +89,20 @@ def test_the_whole_of_it(
         "  Cells are counts: Ray chooses which GPU of a host a bundle gets.",
         "",
         "A  tiny#1: PACK, one bundle on one host",
-        "   bundle 0 -> host-c  GPU 0.5",
+        "   bundle 0 -> host-c  CPU 1, GPU 0.5",
         "",
         "B  big#1: PACK, 4 bundles on one host",
-        "   bundles 0-3 -> host-b  GPU 1 each",
+        "   bundle 0    -> host-b  CPU 1, GPU 1",
+        "   bundles 1-3 -> host-b  GPU 1 each",
         "",
         "C  big#2: PACK, 4 bundles on 2 hosts",
-        "   bundles 0-1 -> host-a  GPU 1 each",
+        "   bundle 0    -> host-a  CPU 1, GPU 1",
+        "   bundle 1    -> host-a  GPU 1",
         "   bundles 2-3 -> host-c  GPU 1 each",
         "",
         "D  cpu#1: PACK, 2 bundles on one host",
-        "   bundles 0-1 -> host-a  CPU 1 each",
+        "   bundle 0 -> host-a  CPU 2",
+        "   bundle 1 -> host-a  CPU 1",
         "",
         "All 4 fit.",
     ]
@@ -176,11 +179,36 @@ def test_json(nodeinit: Nodeinit, here: Path) -> None:
     assert first["infeasible"] is None
     assert first["plan"] == {
         "strategy": "PACK",
-        "bundles": [{"index": i, "node_id": "a", "resources": {"GPU": 1}} for i in (0, 1)],
+        "bundles": [
+            {"index": 0, "node_id": "a", "resources": {"CPU": 1, "GPU": 1}},
+            {"index": 1, "node_id": "a", "resources": {"GPU": 1}},
+        ],
     }
     assert {b["node_id"] for b in second["plan"]["bundles"]} < {"b", "c"}
     assert big["plan"] is None
     assert big["infeasible"]["reason"].startswith("needs 8 GPUs on one host")
+
+
+def test_the_actor_of_a_replica_takes_room_unless_it_is_left_out(
+    nodeinit: Nodeinit, here: Path
+) -> None:
+    cramped = ClusterSnapshot((host("a", 4, cpu=8, free_cpu=2),))
+    (here / "cluster.json").write_text(snapshot_text(cramped))
+    actor = {"num_replicas": 1, "ray_actor_options": {"num_cpus": 3, "resources": {}}}
+    config = write_serve(here, model("m", 2, deployment_config=actor))
+    arguments = ("plan", config, "--cluster", "cluster.json")
+    result = nodeinit(*arguments)
+    assert result.exit_code == 3
+    assert "needs 3 CPU" in result.stdout
+    assert "bundles 0-1 -> host-a  GPU 1 each" in nodeinit(*arguments, "--workers-only").stdout
+
+
+def test_what_the_actor_of_a_replica_may_not_ask_for(nodeinit: Nodeinit, here: Path) -> None:
+    config = write_serve(here, model("m", deployment_config={"ray_actor_options": {"num_gpus": 1}}))
+    result = nodeinit("plan", config, "--cluster", "cluster.json")
+    assert result.exit_code == 2
+    told = "serve.yaml: m: deployment_config.ray_actor_options.num_gpus = 1: is for the replica"
+    assert told in result.stderr
 
 
 def test_a_picture_in_a_file(nodeinit: Nodeinit, here: Path) -> None:
@@ -346,4 +374,4 @@ def test_whole_gpus_are_drawn_before_slices_and_slices_share_them(
     groups = tuple(group(name, "a", taken) for name, taken in shares.items())
     (here / "cluster.json").write_text(snapshot_text(ClusterSnapshot((host("a", 3, 0.6),), groups)))
     result = nodeinit("plan", write_serve(here, model("m")), "--cluster", "cluster.json")
-    assert lines(result)[2] == "host-a   b   c/c a   0.6 of 3"
+    assert lines(result)[2] == "host-a   b c/c a   0.6 of 3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 
 from rich import box
@@ -52,7 +53,8 @@ def _table(
     cells: Cells,
 ) -> Table:
     called = names(planned.snapshot.hosts)
-    width = max((len(cell.label) for row in drawn.values() for cell in row), default=1)
+    labels = [[len(cell.label) for cell in row] for row in drawn.values()]
+    widths = [max(column) for column in itertools.zip_longest(*labels, fillvalue=0)]
     beside = any(cells.beside(host) for host in shown)
     kinds = sorted({device(host) for host in shown if count(host)}) or ["GPU"]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
@@ -64,7 +66,7 @@ def _table(
     for host in shown:
         row = [
             Text(called[host.node_id], "" if host.alive else _GREY),
-            _devices(host, drawn[host.node_id], width),
+            _devices(host, drawn[host.node_id], widths),
             Text(_free(host, cells)),
         ]
         if beside:
@@ -73,13 +75,13 @@ def _table(
     return table
 
 
-def _devices(host: Host, cells: tuple[Cell, ...], width: int) -> Text:
+def _devices(host: Host, cells: tuple[Cell, ...], widths: list[int]) -> Text:
     if not host.alive:
         return Text("not alive", _GREY)
     if not cells:
         return Text("too many to draw" if count(host) else "none", _GREY)
     parts = []
-    for cell in cells:
+    for cell, width in zip(cells, widths, strict=False):
         labels = [_label(p.slot) if p.slot else Text(p.label, _GREY) for p in cell.pieces]
         text = Text("/").join(labels) if labels else Text(FREE)
         text.pad_right(width - len(text))

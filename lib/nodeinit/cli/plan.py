@@ -35,6 +35,12 @@ def _drawable(_context: click.Context, _option: click.Parameter, value: Path | N
 )
 @cluster_options
 @click.option(
+    "--workers-only",
+    is_flag=True,
+    help="Plan what `nodeinit run` reserves: without the actor of a Serve replica, which "
+    "takes a CPU more beside the engine.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -47,8 +53,9 @@ def plan(config: Path, output: Path | None, as_json: bool, **options: Any) -> No
     """Say where the models of a config would go, or why not.
 
     CONFIG is the YAML that you feed to `ray.serve.llm`: one LLMConfig or a Serve config file. All its
-    models are planned beside each other, each with the replicas that it begins with. Nothing is
-    started for them, and callbacks are not called.
+    models are planned beside each other, each with the replicas that it begins with, and each
+    replica with what Serve reserves for it. Nothing is started for them, and callbacks are not
+    called.
 
     \b
       nodeinit plan serve.yaml --address auto           on your cluster as it is now
@@ -56,7 +63,7 @@ def plan(config: Path, output: Path | None, as_json: bool, **options: Any) -> No
       nodeinit plan serve.yaml --cluster cluster.json   on what was saved, without Ray
       nodeinit plan serve.yaml -o plan.svg              as a picture, to look at and to share
     """  # noqa: D301  click reads the \b
-    replicas = _replicas(config, options["model"])
+    replicas = _replicas(config, options["model"], options["workers_only"])
     planned = _planned(replicas, _snapshot(options))
     if output is not None:
         _write(output, planned)
@@ -86,10 +93,12 @@ def _json(planned: Planned) -> str:
     return json.dumps(planned.to_dict(), indent=2) + "\n"
 
 
-def _replicas(path: Path, model: str | None) -> tuple[Replica, ...]:
+def _replicas(path: Path, model: str | None, workers_only: bool) -> tuple[Replica, ...]:
     from nodeinit.config import LLMConfig
     from nodeinit.errors import ConfigError
+    from nodeinit.placement.from_config import request_from_config
     from nodeinit.placement.replicas import replicas_of
+    from nodeinit.placement.serve_bundles import serve_request
 
     configs = LLMConfig.load_all(path)
     if model is not None:
@@ -97,7 +106,7 @@ def _replicas(path: Path, model: str | None) -> tuple[Replica, ...]:
         if not configs:
             configs = (LLMConfig.load(path, model=model),)  # raises, and says what there is
     try:
-        return replicas_of(configs)
+        return replicas_of(configs, request_from_config if workers_only else serve_request)
     except ConfigError as error:
         raise ConfigError(error.faults, source=str(path)) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import attrs
 
@@ -14,7 +14,7 @@ from nodeinit.diagram.plan.text import fitted
 from nodeinit.diagram.plan.tiles import draw_mark
 from nodeinit.diagram.plan.words import amounts, several
 from nodeinit.placement.replicas import Replica
-from nodeinit.placement.topology import Host, PlacementPlan
+from nodeinit.placement.topology import Bundle, Host, PlacementPlan
 
 MOST = 24
 """So many replicas, and so many groups of others, are explained; more are only counted."""
@@ -60,12 +60,32 @@ def _replica(place: int, letter: str, replica: Replica, plan: PlacementPlan) -> 
         "tensor": request.tensor_parallel_size,
     }
     shape = " × ".join(f"{name} {size}" for name, size in sizes.items() if size > 1)
-    alike = len(set(plan.bundles)) == 1
-    what = amounts(plan.bundles[-1]) + (" each" if alike and len(plan.bundles) > 1 else "")
+    each, kind = _each(plan.bundles), request.accelerator_type
+    what = f"{each} on {kind}" if each and kind else each
     strategy = "" if plan.strategy == "PACK" else plan.strategy
     where = f"{several(len(plan.bundles), 'bundle')} on {several(len(plan.hosts), 'host')}"
-    note = " · ".join(part for part in (shape, where, what if alike else "", strategy) if part)
+    note = " · ".join(part for part in (shape, where, what, strategy) if part)
     return Entry(_letter(place, letter), replica.name, note)
+
+
+def _each(bundles: Sequence[Bundle]) -> str:
+    """What each bundle has, and the engine's more; nothing where they differ otherwise.
+
+    What only hints at a kind of host (`accelerator_type:H100`) is no part of it.
+    """
+    first, others = bundles[0], set(bundles[1:])
+    if not others:
+        return amounts(_plain(first.resources))
+    each = next(iter(others)).resources
+    more = {name: value - each.get(name, 0) for name, value in first.resources.items()}
+    if len(others) > 1 or min(more.values(), default=0) < 0 or not each.keys() <= more.keys():
+        return ""
+    extra = amounts(_plain({name: value for name, value in more.items() if value}))
+    return f"{amounts(_plain(each))} each" + (f", {extra} for the engine" if extra else "")
+
+
+def _plain(resources: Mapping[str, int]) -> Bundle:
+    return Bundle({n: v for n, v in resources.items() if not n.startswith("accelerator_type:")})
 
 
 def _signs(planned: Planned, slots: Sequence[Slot]) -> Iterable[Entry]:
