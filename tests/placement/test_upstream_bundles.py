@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import attrs
@@ -20,16 +20,20 @@ from nodeinit.placement.from_config import request_from_config
 from nodeinit.placement.replicas import count_of
 from nodeinit.placement.serve_bundles import reservation_of
 from nodeinit.placement.topology import UNIT, amount
-from tests.placement.upstream import Derived, derive, local_ray, skip_without_upstream
-
-__all__ = ["local_ray"]
+from tests.placement.upstream import Derived, derive, own_ray, skip_without_upstream
 
 skip_without_upstream()
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("local_ray")]
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_of_its_own")]
 
 RUNS = int(os.environ.get("NODEINIT_RUNS", "400"))
 Data: TypeAlias = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def ray_of_its_own() -> Iterator[None]:
+    with own_ray():
+        yield
 
 
 def model(*, engine: Data | None = None, **more: Any) -> Data:

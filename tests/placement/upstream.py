@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 from collections.abc import Iterator, Mapping
@@ -15,14 +16,16 @@ from nodeinit.placement.topology import fixed
 REASON = "ray.serve.llm cannot be imported: it needs vLLM and what goes with it"
 
 
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
+@contextlib.contextmanager
+def own_ray() -> Iterator[None]:
     """A Ray of one's own: Ray Serve LLM asks one for its runtime environment, and would start one."""
     import ray
 
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def skip_without_upstream() -> None:
