@@ -73,11 +73,11 @@ def test_the_whole_of_it(
     assert result.stderr == ""
     table, words = lines(result)[:7], lines(result)[7:]
     assert table == [
-        "host     GPUs                  free   without GPU",
-        "─────────────────────────────────────────────────",
-        "host-a   a    a    C0   C1   0 of 4   D0 D+1",
-        "host-b   B0   B1   B2   B3   0 of 4",
-        "host-c   ×/A0 C2   C3   ·    1 of 4",
+        "host     GPUs              free   without GPU",
+        "─────────────────────────────────────────────",
+        "host-a   a    a  C0 C1   0 of 4   D0 D+1",
+        "host-b   B0   B1 B2 B3   0 of 4",
+        "host-c   ×/A0 C2 C3 ·    1 of 4",
         "host-d   none",
         "host-e   not alive",
     ]
@@ -89,17 +89,20 @@ def test_the_whole_of_it(
         "  Cells are counts: Ray chooses which GPU of a host a bundle gets.",
         "",
         "A  tiny#1: PACK, one bundle on one host",
-        "   bundle 0 -> host-c  GPU 0.5",
+        "   bundle 0 -> host-c  CPU 1, GPU 0.5",
         "",
         "B  big#1: PACK, 4 bundles on one host",
-        "   bundles 0-3 -> host-b  GPU 1 each",
+        "   bundle 0    -> host-b  CPU 1, GPU 1",
+        "   bundles 1-3 -> host-b  GPU 1 each",
         "",
         "C  big#2: PACK, 4 bundles on 2 hosts",
-        "   bundles 0-1 -> host-a  GPU 1 each",
+        "   bundle 0    -> host-a  CPU 1, GPU 1",
+        "   bundle 1    -> host-a  GPU 1",
         "   bundles 2-3 -> host-c  GPU 1 each",
         "",
         "D  cpu#1: PACK, 2 bundles on one host",
-        "   bundles 0-1 -> host-a  CPU 1 each",
+        "   bundle 0 -> host-a  CPU 2",
+        "   bundle 1 -> host-a  CPU 1",
         "",
         "All 4 fit.",
     ]
@@ -176,11 +179,69 @@ def test_json(nodeinit: Nodeinit, here: Path) -> None:
     assert first["infeasible"] is None
     assert first["plan"] == {
         "strategy": "PACK",
-        "bundles": [{"index": i, "node_id": "a", "resources": {"GPU": 1}} for i in (0, 1)],
+        "bundles": [
+            {"index": 0, "node_id": "a", "resources": {"CPU": 1, "GPU": 1}},
+            {"index": 1, "node_id": "a", "resources": {"GPU": 1}},
+        ],
     }
     assert {b["node_id"] for b in second["plan"]["bundles"]} < {"b", "c"}
     assert big["plan"] is None
     assert big["infeasible"]["reason"].startswith("needs 8 GPUs on one host")
+
+
+def test_the_actor_of_a_replica_takes_room_unless_it_is_left_out(
+    nodeinit: Nodeinit, here: Path
+) -> None:
+    cramped = ClusterSnapshot((host("a", 4, cpu=8, free_cpu=2),))
+    (here / "cluster.json").write_text(snapshot_text(cramped))
+    actor = {"num_replicas": 1, "ray_actor_options": {"num_cpus": 3, "resources": {}}}
+    config = write_serve(here, model("m", 2, deployment_config=actor))
+    arguments = ("plan", config, "--cluster", "cluster.json")
+    result = nodeinit(*arguments)
+    assert result.exit_code == 3
+    assert "needs 3 CPU" in result.stdout
+    assert "bundles 0-1 -> host-a  GPU 1 each" in nodeinit(*arguments, "--workers-only").stdout
+
+
+def test_what_the_actor_of_a_replica_may_not_ask_for(nodeinit: Nodeinit, here: Path) -> None:
+    config = write_serve(here, model("m", deployment_config={"ray_actor_options": {"num_gpus": 1}}))
+    result = nodeinit("plan", config, "--cluster", "cluster.json")
+    assert result.exit_code == 2
+    told = "serve.yaml: m: deployment_config.ray_actor_options.num_gpus = 1: is for the replica"
+    assert told in result.stderr
+
+
+def test_a_picture_in_a_file(nodeinit: Nodeinit, here: Path) -> None:
+    """The answer is said all the same, whether there is a file or not, and so is the exit code."""
+    config = write_serve(here, *SERVE, model("huge", 8))
+    arguments = ("plan", config, "--cluster", "cluster.json")
+    said = nodeinit(*arguments)
+    result = nodeinit(*arguments, "-o", "pictures/plan.SVG")
+    assert result.exit_code == 3
+    assert result.stdout == said.stdout
+    assert result.stderr == "wrote pictures/plan.SVG\n"
+    picture = (here / "pictures" / "plan.SVG").read_bytes()
+    assert picture.startswith(b"<svg ")
+    assert b"huge#1 does not fit" in picture
+    assert nodeinit(*arguments, "-o", "again.svg", "--json").exit_code == 3
+    assert (here / "again.svg").read_bytes() == picture
+
+
+def test_json_in_a_file(nodeinit: Nodeinit, here: Path) -> None:
+    arguments = ("plan", write_serve(here, *SERVE), "--cluster", "cluster.json")
+    told = nodeinit(*arguments, "--json")
+    assert told.exit_code == 0
+    assert nodeinit(*arguments, "-o", "plan.json").stderr == "wrote plan.json\n"
+    assert (here / "plan.json").read_text() == told.stdout
+
+
+def test_a_picture_that_cannot_be_written(nodeinit: Nodeinit, here: Path) -> None:
+    (here / "plain").write_text("kept")
+    config = write_serve(here, model("m"))
+    result = nodeinit("plan", config, "--cluster", "cluster.json", "-o", "plain/plan.svg")
+    assert result.exit_code == 2
+    assert "output file = 'plain/plan.svg': cannot be written" in result.stderr
+    assert result.stdout == ""
 
 
 def test_one_of_several_models(nodeinit: Nodeinit, here: Path) -> None:
@@ -262,6 +323,11 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "two clusters": (["c.yaml", "--hosts", "2", "--address", "auto"], "--hosts simulates"),
     "GPUs of no hosts": (["c.yaml", "--gpus-per-host", "2"], "--gpus-per-host needs --hosts"),
     "no hosts": (["c.yaml", "--hosts", "0"], "1 or more"),
+    "a picture of another kind": (
+        ["c.yaml", "--hosts", "2", "-o", "plan.png"],
+        "'plan.png' has the suffix '.png'; write .svg for a picture, or .json.",
+    ),
+    "a picture of no kind": (["c.yaml", "-o", "plan"], "'plan' has no suffix; write .svg"),
 }
 
 
@@ -308,4 +374,4 @@ def test_whole_gpus_are_drawn_before_slices_and_slices_share_them(
     groups = tuple(group(name, "a", taken) for name, taken in shares.items())
     (here / "cluster.json").write_text(snapshot_text(ClusterSnapshot((host("a", 3, 0.6),), groups)))
     result = nodeinit("plan", write_serve(here, model("m")), "--cluster", "cluster.json")
-    assert lines(result)[2] == "host-a   b   c/c a   0.6 of 3"
+    assert lines(result)[2] == "host-a   b c/c a   0.6 of 3"

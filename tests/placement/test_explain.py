@@ -113,6 +113,13 @@ def test_every_kind_of_reason():
     }
 
 
+def test_one_host_that_is_never_large_enough():
+    cluster = ClusterSnapshot((host("a", 2), host("b", 2)))
+    found = no(PlacementRequest.of(4, strategy="STRICT_PACK"), cluster)
+    both = "with tensor_parallel_size=2, pipeline_parallel_size=2, strategy=PACK"
+    assert found.alternatives == (both,)
+
+
 def test_every_kind_of_way_out():
     cluster = ClusterSnapshot(
         (host("a", 4, 2, zone="a", kind="L4"), host("b", 4, 3, zone="b", kind="H100")),

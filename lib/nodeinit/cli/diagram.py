@@ -25,6 +25,7 @@ def diagram(machine: str, output: Path | None, format_: str | None) -> None:
     MACHINE is an installed machine or MODULE:ATTR.
     """
     from nodeinit.diagram import registry
+    from nodeinit.diagram.writing import write_text
 
     definition = find_machine(machine)
     if output is None:
@@ -33,5 +34,5 @@ def diagram(machine: str, output: Path | None, format_: str | None) -> None:
         registry.write(definition, output)
         click.echo(f"wrote {output}", err=True)
     else:
-        registry.write_text(output, registry.render(definition, format_))
+        write_text(output, registry.render(definition, format_))
         click.echo(f"wrote {output}", err=True)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from nodeinit.cli.cells import FREE, UNKNOWN, Cell, Cells
-from nodeinit.cli.planned import Planned
+from nodeinit.diagram.plan.cells import FREE, UNKNOWN, Cell, Cells, Slot, count, device
+from nodeinit.diagram.plan.planned import Planned
+from nodeinit.diagram.plan.words import natural
 from nodeinit.placement.topology import ClusterSnapshot, Host, amount, names
 
 MOST = 64
@@ -27,11 +28,12 @@ def print_picture(console: Console, planned: Planned) -> None:
         return
     cells = Cells(planned)
     shown = _shown(planned.snapshot, cells)
-    drawn = {host.node_id: cells.gpus(host) for host in shown}
+    drawn = {host.node_id: cells.devices(host) for host in shown}
     console.print(_table(planned, shown, drawn, cells))
     if more := len(planned.snapshot.hosts) - len(shown):
         console.print(Text(f"  and {more} more hosts, with nothing planned on them", _GREY))
-    for line in _legend(planned, cells, [c for row in drawn.values() for c in row]):
+    slots = [slot for host in shown for slot in cells.slots(host)]
+    for line in _legend(planned, cells, [c for row in drawn.values() for c in row], slots):
         console.print(line, soft_wrap=True)
 
 
@@ -41,7 +43,7 @@ def _shown(snapshot: ClusterSnapshot, cells: Cells) -> tuple[Host, ...]:
     used = [host for host in snapshot.hosts if cells.used(host)]
     idle = [host for host in snapshot.hosts if not cells.used(host)]
     few = [*used, *sorted(idle, key=lambda h: not h.alive)[: max(0, MOST - len(used))]]
-    return tuple(sorted(few, key=lambda host: (called[host.node_id], host.node_id)))
+    return tuple(sorted(few, key=lambda host: (natural(called[host.node_id]), host.node_id)))
 
 
 def _table(
@@ -51,35 +53,36 @@ def _table(
     cells: Cells,
 ) -> Table:
     called = names(planned.snapshot.hosts)
-    styles = {letter: style(i) for i, (letter, _, _) in enumerate(planned.placed)}
-    width = max((len(cell.label) for row in drawn.values() for cell in row), default=1)
+    labels = [[len(cell.label) for cell in row] for row in drawn.values()]
+    widths = [max(column) for column in itertools.zip_longest(*labels, fillvalue=0)]
     beside = any(cells.beside(host) for host in shown)
+    kinds = sorted({device(host) for host in shown if count(host)}) or ["GPU"]
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("host", overflow="fold", ratio=None)
-    table.add_column("GPUs", overflow="fold")
+    table.add_column(" or ".join(f"{kind}s" for kind in kinds), overflow="fold")
     table.add_column("free", justify="right", no_wrap=True)
     if beside:
-        table.add_column("without GPU", overflow="fold")
+        table.add_column(f"without {' or '.join(kinds)}", overflow="fold")
     for host in shown:
         row = [
             Text(called[host.node_id], "" if host.alive else _GREY),
-            _gpus(host, drawn[host.node_id], width, styles),
-            Text(_free(host, drawn[host.node_id]), "" if host.alive else _GREY),
+            _devices(host, drawn[host.node_id], widths),
+            Text(_free(host, cells)),
         ]
         if beside:
-            row.append(Text(" ").join(_label(x, styles) for x in cells.beside(host)))
+            row.append(Text(" ").join(_label(slot) for slot in cells.beside(host)))
         table.add_row(*row)
     return table
 
 
-def _gpus(host: Host, cells: tuple[Cell, ...], width: int, styles: dict[str, str]) -> Text:
+def _devices(host: Host, cells: tuple[Cell, ...], widths: list[int]) -> Text:
     if not host.alive:
         return Text("not alive", _GREY)
     if not cells:
-        return Text("none", _GREY)
+        return Text("too many to draw" if count(host) else "none", _GREY)
     parts = []
-    for cell in cells:
-        labels = [_label(p.label, styles) if p.ours else Text(p.label, _GREY) for p in cell.pieces]
+    for cell, width in zip(cells, widths, strict=False):
+        labels = [_label(p.slot) if p.slot else Text(p.label, _GREY) for p in cell.pieces]
         text = Text("/").join(labels) if labels else Text(FREE)
         text.pad_right(width - len(text))
         parts.append(text)
@@ -88,32 +91,32 @@ def _gpus(host: Host, cells: tuple[Cell, ...], width: int, styles: dict[str, str
     return joined
 
 
-def _label(label: str, styles: dict[str, str]) -> Text:
-    letter = "".join(itertools.takewhile(str.isalpha, label))
-    return Text(label, styles[letter])
+def _label(slot: Slot) -> Text:
+    return Text(slot.label, style(slot.place))
 
 
-def style(index: int) -> str:
+def style(place: int) -> str:
     """The style of a replica, by its place among those that are drawn."""
-    return _STYLES[index % len(_STYLES)]
+    return _STYLES[place % len(_STYLES)]
 
 
-def _free(host: Host, cells: tuple[Cell, ...]) -> str:
-    """The GPUs that stay free, of all."""
-    if not host.alive or not cells:
+def _free(host: Host, cells: Cells) -> str:
+    """The devices that stay free, of all."""
+    if not host.alive or not count(host):
         return ""
-    ours = sum(piece.share for cell in cells for piece in cell.pieces if piece.ours)
-    total = int(host.total.get("GPU", 0))
-    return f"{amount(max(0, host.free('GPU') - ours))} of {amount(total)}"
+    total = int(host.total.get(device(host), 0))
+    return f"{amount(cells.left(host))} of {amount(total)}"
 
 
-def _legend(planned: Planned, cells: Cells, drawn: list[Cell]) -> Iterator[Text]:
+def _legend(
+    planned: Planned, cells: Cells, drawn: list[Cell], slots: Iterable[Slot]
+) -> Iterator[Text]:
     """What the labels stand for; only of what is there to be seen."""
     labels = {piece.label for cell in drawn for piece in cell.pieces}
     if planned.placed:
         letter, replica, _ = planned.placed[0]
         yield Text(f"  {letter}0, {letter}1, …  the workers of {replica.name}, by rank", _GREY)
-    if any("+" in label for label in _ours(planned)):
+    if any(slot.rank is None for slot in slots):
         yield Text("  A+0  a bundle of A, by its index, on which no worker runs", _GREY)
     for label, name in cells.group_names.items():
         if label in labels:
@@ -122,9 +125,3 @@ def _legend(planned: Planned, cells: Cells, drawn: list[Cell]) -> Iterator[Text]
         yield Text(f"  {UNKNOWN}  taken by others", _GREY)
     if any(cell.pieces for cell in drawn):
         yield Text("  Cells are counts: Ray chooses which GPU of a host a bundle gets.", _GREY)
-
-
-def _ours(planned: Planned) -> Iterator[str]:
-    for letter, replica, plan in planned.placed:
-        workers = set(replica.request.workers)
-        yield from (f"{letter}+{i}" for i in range(len(plan.bundles)) if i not in workers)

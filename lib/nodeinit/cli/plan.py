@@ -12,11 +12,19 @@ from nodeinit.cli.errors import Command, ExitCode
 from nodeinit.cli.where import cluster_options, where_of
 
 if TYPE_CHECKING:
-    from nodeinit.cli.planned import Planned
+    from nodeinit.diagram.plan.planned import Planned
     from nodeinit.placement.replicas import Replica
     from nodeinit.placement.topology import ClusterSnapshot
 
 _PATH = click.Path(path_type=Path)
+
+
+def _drawable(_context: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
+    """A file that can be written, known before anything is looked at."""
+    if value is not None and value.suffix.lower() not in (".svg", ".json"):
+        problem = f"has the suffix {value.suffix!r}" if value.suffix else "has no suffix"
+        raise click.BadParameter(f"{str(value)!r} {problem}; write .svg for a picture, or .json.")
+    return value
 
 
 @click.command(cls=Command)
@@ -26,23 +34,41 @@ _PATH = click.Path(path_type=Path)
     "--cluster", type=_PATH, metavar="FILE", help="Plan against a cluster that was saved."
 )
 @cluster_options
+@click.option(
+    "--workers-only",
+    is_flag=True,
+    help="Plan what `nodeinit run` reserves: without the actor of a Serve replica, which "
+    "takes a CPU more beside the engine.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_drawable,
+    metavar="FILE",
+    help="Write a file too: a picture (.svg), or what --json prints (.json).",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
-def plan(config: Path, as_json: bool, **options: Any) -> None:
+def plan(config: Path, output: Path | None, as_json: bool, **options: Any) -> None:
     """Say where the models of a config would go, or why not.
 
     CONFIG is the YAML that you feed to `ray.serve.llm`: one LLMConfig or a Serve config file. All its
-    models are planned beside each other, each with the replicas that it begins with. Nothing is
-    started for them, and callbacks are not called.
+    models are planned beside each other, each with the replicas that it begins with, and each
+    replica with what Serve reserves for it. Nothing is started for them, and callbacks are not
+    called.
 
     \b
       nodeinit plan serve.yaml --address auto           on your cluster as it is now
       nodeinit snapshot --address auto -o cluster.json  save it
       nodeinit plan serve.yaml --cluster cluster.json   on what was saved, without Ray
+      nodeinit plan serve.yaml -o plan.svg              as a picture, to look at and to share
     """  # noqa: D301  click reads the \b
-    replicas = _replicas(config, options["model"])
+    replicas = _replicas(config, options["model"], options["workers_only"])
     planned = _planned(replicas, _snapshot(options))
+    if output is not None:
+        _write(output, planned)
     if as_json:
-        click.echo(json.dumps(planned.to_dict(), indent=2))
+        click.echo(_json(planned), nl=False)
     else:
         from nodeinit.cli.consoles import console
         from nodeinit.cli.picture import print_picture
@@ -54,10 +80,25 @@ def plan(config: Path, as_json: bool, **options: Any) -> None:
     raise SystemExit(ExitCode.READY if planned.feasible else ExitCode.INFEASIBLE)
 
 
-def _replicas(path: Path, model: str | None) -> tuple[Replica, ...]:
+def _write(output: Path, planned: Planned) -> None:
+    from nodeinit.diagram.plan import plan_svg
+    from nodeinit.diagram.writing import write_text
+
+    draw = plan_svg if output.suffix.lower() == ".svg" else _json
+    write_text(output, draw(planned))
+    click.echo(f"wrote {output}", err=True)
+
+
+def _json(planned: Planned) -> str:
+    return json.dumps(planned.to_dict(), indent=2) + "\n"
+
+
+def _replicas(path: Path, model: str | None, workers_only: bool) -> tuple[Replica, ...]:
     from nodeinit.config import LLMConfig
     from nodeinit.errors import ConfigError
+    from nodeinit.placement.from_config import request_from_config
     from nodeinit.placement.replicas import replicas_of
+    from nodeinit.placement.serve_bundles import serve_request
 
     configs = LLMConfig.load_all(path)
     if model is not None:
@@ -65,7 +106,7 @@ def _replicas(path: Path, model: str | None) -> tuple[Replica, ...]:
         if not configs:
             configs = (LLMConfig.load(path, model=model),)  # raises, and says what there is
     try:
-        return replicas_of(configs)
+        return replicas_of(configs, request_from_config if workers_only else serve_request)
     except ConfigError as error:
         raise ConfigError(error.faults, source=str(path)) from error
 
@@ -85,7 +126,7 @@ def _snapshot(options: dict[str, Any]) -> ClusterSnapshot:
 
 
 def _planned(replicas: tuple[Replica, ...], snapshot: ClusterSnapshot) -> Planned:
-    from nodeinit.cli.planned import Planned
+    from nodeinit.diagram.plan.planned import Planned
     from nodeinit.placement.batch import plan_all
 
     found = plan_all([(replica.name, replica.request) for replica in replicas], snapshot)

@@ -27,7 +27,7 @@ def snapshot(output: Path | None, **options: Any) -> None:
     where = where_of(options)
 
     from nodeinit.cli.observe import observed
-    from nodeinit.diagram.registry import write_text
+    from nodeinit.diagram.writing import write_text
     from nodeinit.placement.snapshot_file import snapshot_text
 
     found = observed(where)

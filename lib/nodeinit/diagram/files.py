@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nodeinit.diagram.gallery import with_diagram
-from nodeinit.diagram.registry import render, to_mermaid, write_text
+from nodeinit.diagram.registry import render, to_mermaid
+from nodeinit.diagram.writing import write_text
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm.registry import load_machine, machines
 

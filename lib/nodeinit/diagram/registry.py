@@ -10,6 +10,7 @@ from typing import TypeAlias
 from nodeinit.diagram.ir import diagram_of
 from nodeinit.diagram.mermaid import render_mermaid
 from nodeinit.diagram.table import render_table
+from nodeinit.diagram.writing import write_text
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm.definition import Definition
 
@@ -71,16 +72,6 @@ def write(definition: Definition, path: Path | str) -> None:
         problem = f"no renderer has the suffix {path.suffix!r}" if format else "it has no suffix"
         raise ConfigError(Fault("output file", problem, repr(str(path)), f"known: {_known()}"))
     write_text(path, render(definition, format))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text, the same bytes everywhere, making its directory. Raises `ConfigError`."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        problem = f"cannot be written: {error.strerror or error}"
-        raise ConfigError(Fault("output file", problem, repr(str(path)))) from error
 
 
 def _known() -> str:

@@ -42,6 +42,7 @@ def alternatives(request: PlacementRequest, snapshot: ClusterSnapshot) -> tuple[
         _smaller_groups(request, snapshot),
         _spanning(request, snapshot),
         _looser_strategy(request, snapshot),
+        _looser_and_smaller(request, snapshot),
         _other_accelerators(request, snapshot),
         _any_labels(request, snapshot),
         _any_domain(request, snapshot),
@@ -89,6 +90,16 @@ def _looser_strategy(request: PlacementRequest, snapshot: ClusterSnapshot) -> It
     if request.strategy.startswith("STRICT_"):
         loose = request.strategy.removeprefix("STRICT_")
         yield Alternative(f"with strategy={loose}", attrs.evolve(request, strategy=loose), snapshot)
+
+
+def _looser_and_smaller(
+    request: PlacementRequest, snapshot: ClusterSnapshot
+) -> Iterator[Alternative]:
+    """Where one host is asked for, and no host has that much: on several, in smaller groups."""
+    if request.strategy != "STRICT_PACK" or any(map(_fits, _looser_strategy(request, snapshot))):
+        return
+    for found in _smaller_groups(attrs.evolve(request, strategy="PACK"), snapshot):
+        yield attrs.evolve(found, text=f"{found.text}, strategy=PACK")
 
 
 def _other_accelerators(

@@ -8,7 +8,7 @@ Source: ray 2.60 `ray/serve/config.py` (`AutoscalingConfig`: `initial_replicas`,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -35,10 +35,14 @@ class Replica:
         return f"{self.model_id}#{self.number}"
 
 
-def replicas_of(configs: Iterable[LLMConfig]) -> tuple[Replica, ...]:
+def replicas_of(
+    configs: Iterable[LLMConfig],
+    request_of: Callable[[LLMConfig], PlacementRequest] = request_from_config,
+) -> tuple[Replica, ...]:
     """The replicas that these configs begin with, in their order.
 
-    Raises `ConfigError` with the faults of all configs.
+    `request_of` makes the request of one: a node's, unless said otherwise. Raises `ConfigError` with
+    the faults of all configs.
     """
     found: list[Replica] = []
     faults: list[Fault] = []
@@ -46,7 +50,7 @@ def replicas_of(configs: Iterable[LLMConfig]) -> tuple[Replica, ...]:
     for config in configs:
         name = config.model_id
         try:
-            count, request = count_of(config), request_from_config(config)
+            count, request = count_of(config), request_of(config)
         except ConfigError as error:
             faults += [attrs.evolve(f, where=f"{name}: {f.where}") for f in error.faults]
             continue
