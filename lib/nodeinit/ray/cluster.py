@@ -19,10 +19,11 @@ from nodeinit.download.store import index_path
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.fsm.executor import Executor, ThreadExecutor
 from nodeinit.placement.topology import ClusterSnapshot, Placement, PlacementPlan
-from nodeinit.ray import groups, hosts, session, watching
+from nodeinit.ray import session, watching
 from nodeinit.ray.fetches import Fetches
 from nodeinit.ray.reservations import Reservations
 from nodeinit.ray.simulated import SimulatedHosts
+from nodeinit.ray.snapshots import Snapshots
 
 
 class RayCluster:
@@ -46,6 +47,7 @@ class RayCluster:
         self._executor = executor or ThreadExecutor()
         self._groups = Reservations(self._call)
         self._fetches = Fetches(self._call)
+        self._snapshots = Snapshots()
 
     @classmethod
     def connect(
@@ -92,8 +94,11 @@ class RayCluster:
         return cls(simulated.close, hosts=simulated)
 
     async def snapshot(self) -> ClusterSnapshot:
-        """Hosts with what is free of them, and all groups that are not removed."""
-        found: ClusterSnapshot = await self._call(_snapshot)
+        """Hosts with what is free of them, and all groups that are not removed.
+
+        What has not changed since the last one is the same object, up to the snapshot itself.
+        """
+        found: ClusterSnapshot = await self._call(self._snapshots.take)
         return found
 
     async def manifest(self, source: str, model_id: str, store: str) -> Manifest:
@@ -153,7 +158,3 @@ class RayCluster:
             if not ray.is_initialized():
                 raise PermanentError("this process is no longer connected to Ray") from error
             raise TemporaryError(f"Ray: {' '.join(str(error).split())}") from error
-
-
-def _snapshot() -> ClusterSnapshot:
-    return ClusterSnapshot(hosts.read_hosts(), tuple(row.as_group() for row in groups.live()))
