@@ -6,7 +6,7 @@ Import this module only to use it: it imports Ray.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import ray
@@ -19,8 +19,10 @@ from nodeinit.download.store import index_path
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.fsm.executor import Executor, ThreadExecutor
 from nodeinit.placement.topology import ClusterSnapshot, Placement, PlacementPlan
-from nodeinit.ray import session, watching
+from nodeinit.ray import checkup, session, watching
+from nodeinit.ray.checkup import Checkup
 from nodeinit.ray.fetches import Fetches
+from nodeinit.ray.leftovers import Leftover
 from nodeinit.ray.reservations import Reservations
 from nodeinit.ray.simulated import SimulatedHosts
 from nodeinit.ray.snapshots import Snapshots
@@ -145,6 +147,14 @@ class RayCluster:
     async def lost(self, placement: Placement) -> str:
         """Wait until a host of a placement dies, or Ray moves or removes its group; say which."""
         return await watching.lost(self._call, placement)
+
+    async def checkup(self) -> Checkup:
+        """How the cluster is, and what is left on it of processes that are no more."""
+        return await checkup.examine(self._call, self._snapshots)
+
+    async def sweep(self, found: Iterable[Leftover]) -> tuple[tuple[Leftover, str], ...]:
+        """Remove exactly these leftovers of a check-up; answers those that stay, each with why."""
+        return await checkup.sweep(self._call, self._fetches, found)
 
     async def close(self) -> None:
         """Disconnect from the Ray that was connected to here, end the one that was started here."""
