@@ -79,6 +79,7 @@ settings_of_nodeinit = st.fixed_dictionaries(
         "replans": st.integers(0, 9),
         "hook_deadline": st.floats(0.001, 1e6),
         "span_tp": st.booleans(),
+        "probe_gpus": st.booleans(),
         "seed": st.integers(),
     },
 )

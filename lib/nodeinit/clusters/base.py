@@ -79,6 +79,13 @@ class Cluster(Protocol):
         """
         ...
 
+    async def probe(self, placement: Placement) -> Placement:
+        """The placement with the `gpu_ids` that a process in each of its bundles sees.
+
+        Nothing of ours may run in the bundles yet. Raises `TemporaryError` when one does not say.
+        """
+        ...
+
     async def observe(self, group: Any) -> Placement:
         """Where a group that somebody else made stands, given its handle. Never changes it."""
         ...

@@ -1,4 +1,4 @@
-"""Where Ray itself would put bundles that nobody pins: what a simulated cluster does with them.
+"""What Ray does with bundles: where it puts those that nobody pins, and which GPUs they get.
 
 Ray's policy (`src/ray/raylet/scheduling/policy/bundle_scheduling_policy.cc`) takes for the biggest
 bundle the host on which the largest fraction stays free, and with PACK fills it with whatever fits,
@@ -8,7 +8,7 @@ then the next; it never goes back on a choice. Ties go to the smaller node id he
 from __future__ import annotations
 
 from nodeinit.placement import labels
-from nodeinit.placement.topology import Bundle, ClusterSnapshot, Host, Pin, PlacementPlan
+from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot, Host, Pin, PlacementPlan
 
 _Free = dict[str, dict[str, int]]
 
@@ -40,6 +40,27 @@ def choose(plan: PlacementPlan, snapshot: ClusterSnapshot) -> tuple[str, ...] | 
             free.pop(found)
         todo = left
     return tuple(chosen[i] for i in range(len(plan.bundles)))
+
+
+def deal(snapshot: ClusterSnapshot, group_id: str) -> dict[int, tuple[str, ...]]:
+    """The GPUs of each bundle of a group that has any, by bundle.
+
+    A host gives whole GPUs from the lowest number on, and a share of one where the least is left.
+    """
+    ids: dict[int, tuple[str, ...]] = {}
+    for host in snapshot.hosts:
+        left = [UNIT] * (int(host.total.get("GPU", 0)) // UNIT)
+        for group in snapshot.groups:
+            for index, (bundle, at) in enumerate(zip(group.bundles, group.assigned, strict=True)):
+                if at != host.node_id or not bundle.gpu:
+                    continue
+                able = [i for i, free in enumerate(left) if free >= bundle.gpu]
+                if able:
+                    found = min(able, key=lambda i: (left[i], i))
+                    left[found] -= bundle.gpu
+                    if group.group_id == group_id:
+                        ids[index] = (str(found),)
+    return ids
 
 
 def _together(plan: PlacementPlan, hosts: dict[str, Host], free: _Free) -> tuple[str, ...] | None:

@@ -15,7 +15,7 @@ import attrs
 from nodeinit.clusters.base import Displaced, FetchJob, Progress
 from nodeinit.clusters.host_hooks import run_host_hooks
 from nodeinit.clusters.sim_parts import SIM_MANIFEST, SimFault, SimGroup, SimHost, sim_host
-from nodeinit.clusters.sim_policy import choose
+from nodeinit.clusters.sim_policy import choose, deal
 from nodeinit.context import NodeModelDownloadable, NodeReport
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
 from nodeinit.errors import PermanentError, TemporaryError
@@ -133,6 +133,17 @@ class SimCluster:
         except BaseException:
             self.groups.pop(name, None)
             raise
+
+    async def probe(self, placement: Placement) -> Placement:
+        """The placement with its GPUs, dealt out as a host of Ray does it."""
+        fault = await self._enter("probe")
+        for node_id in placement.hosts:
+            self._alive(node_id)
+        ids = deal(self.now(), placement.group_id)
+        if fault is not None and fault.kind == "lie":
+            ids = dict.fromkeys(ids, next(iter(ids.values()), ()))
+        bundles = (attrs.evolve(b, gpu_ids=ids.get(b.index)) for b in placement.bundles)
+        return attrs.evolve(placement, bundles=tuple(bundles))
 
     async def observe(self, group: Any) -> Placement:
         """Where a group stands, given its handle."""

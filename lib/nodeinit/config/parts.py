@@ -52,7 +52,8 @@ class Settings:
     Only what the user wrote: `None` or an empty mapping where nothing was. `deadlines` maps phases
     to seconds, `attempts` to how often each is tried. `replans` is how many new plans may follow
     the first, `hook_deadline` (seconds) bounds one call of a hook, `span_tp` allows a tensor
-    parallel group on several hosts, `seed` feeds the jitter of delays.
+    parallel group on several hosts, `probe_gpus` has every reserved bundle say which GPUs a process
+    in it sees, `seed` feeds the jitter of delays.
     """
 
     given_store: str | None = attrs.field(default=None, alias="store")
@@ -61,6 +62,7 @@ class Settings:
     replans: int | None = None
     hook_deadline: float | None = None
     span_tp: bool | None = None
+    probe_gpus: bool | None = None
     seed: int | None = None
 
     @property

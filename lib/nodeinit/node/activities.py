@@ -100,11 +100,15 @@ async def place_workers(ctx: CallbackCtx, run: Run) -> CallbackCtx:
             raise Displacement("the plan changed after the download", ctx.evolve(plan=plan))
         ctx = ctx.evolve(plan=plan)
     placement = await (adopt(ctx, run) if is_adopted(ctx) else _reserve(ctx, run))
-    observed = _around(placement, await run.cluster.snapshot())
     may_stray = not placement.adopted and plan.pin is not Pin.NODE
     if may_stray and (strangers := _lacking_model(ctx, placement)):
+        observed = _around(placement, await run.cluster.snapshot())
         await _give_back(run, placement.name)
         raise _strayed(ctx, placement, observed, strangers)
+    # In a group that somebody brought, others may be at work already.
+    if ctx.llm_config.nodeinit.probe_gpus and not placement.adopted:
+        placement = await run.cluster.probe(placement)
+    observed = _around(placement, await run.cluster.snapshot())
     return ctx.evolve(placement=placement, observed=observed)
 
 

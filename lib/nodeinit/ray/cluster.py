@@ -19,7 +19,7 @@ from nodeinit.download.store import index_path
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.fsm.executor import Executor, ThreadExecutor
 from nodeinit.placement.topology import ClusterSnapshot, Placement, PlacementPlan
-from nodeinit.ray import checkup, session, watching
+from nodeinit.ray import checkup, probes, session, watching
 from nodeinit.ray.checkup import Checkup
 from nodeinit.ray.fetches import Fetches
 from nodeinit.ray.leftovers import Leftover
@@ -139,6 +139,10 @@ class RayCluster:
         removed, is not of this cluster, or is no group.
         """
         return await self._groups.observe(group)
+
+    async def probe(self, placement: Placement) -> Placement:
+        """A placement of a group of ours with the GPUs that a process in each bundle sees."""
+        return await probes.probe(self._call, placement)
 
     async def remove(self, name: str) -> None:
         """Remove a group and wait until its resources are seen to be free."""
