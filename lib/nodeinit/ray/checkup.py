@@ -10,12 +10,13 @@ import attrs
 
 from nodeinit.errors import NodeInitError
 from nodeinit.placement.topology import ClusterSnapshot
-from nodeinit.ray import books, group_notes, group_rows, removal
+from nodeinit.ray import books, group_notes, group_rows
 from nodeinit.ray.books import Gap
 from nodeinit.ray.fetches import Fetches
 from nodeinit.ray.group_rows import LiveRows, Row
 from nodeinit.ray.leftovers import Kind, Leftover, leftovers
 from nodeinit.ray.polling import Call
+from nodeinit.ray.removal import Removals
 from nodeinit.ray.snapshots import Snapshots
 
 _APART = 0.5  # seconds between two looks: what Ray says to be free lags behind by a tenth of that
@@ -77,24 +78,24 @@ async def examine(call: Call, snapshots: Snapshots) -> Checkup:
 
 
 async def sweep(
-    call: Call, fetches: Fetches, found: Iterable[Leftover]
+    call: Call, removals: Removals, fetches: Fetches, found: Iterable[Leftover]
 ) -> tuple[tuple[Leftover, str], ...]:
     """Remove exactly these leftovers and their notes; answers those that stay, each with why."""
     failed = []
     for leftover in found:
         try:
-            await _remove(call, fetches, leftover)
+            await _remove(call, removals, fetches, leftover)
         except NodeInitError as error:
             failed.append((leftover, str(error)))
     return tuple(failed)
 
 
-async def _remove(call: Call, fetches: Fetches, leftover: Leftover) -> None:
+async def _remove(call: Call, removals: Removals, fetches: Fetches, leftover: Leftover) -> None:
     if leftover.kind is Kind.FETCH:
         await fetches.stop(leftover.name)
         return
     if leftover.row is not None:
-        await removal.remove(call, leftover.row.group_id)
+        await removals.remove(leftover.row.group_id)
     if leftover.note is not None:
         await call(group_notes.erase, leftover.note)
 

@@ -23,6 +23,7 @@ from nodeinit.ray import checkup, probes, session, watching
 from nodeinit.ray.checkup import Checkup
 from nodeinit.ray.fetches import Fetches
 from nodeinit.ray.leftovers import Leftover
+from nodeinit.ray.removal import Removals
 from nodeinit.ray.reservations import Reservations
 from nodeinit.ray.simulated import SimulatedHosts
 from nodeinit.ray.snapshots import Snapshots
@@ -47,7 +48,8 @@ class RayCluster:
         """The simulated hosts, if they are; a test may kill one."""
         self._disconnect = disconnect
         self._executor = executor or ThreadExecutor()
-        self._groups = Reservations(self._call)
+        self._removals = Removals(self._call)
+        self._groups = Reservations(self._call, self._removals)
         self._fetches = Fetches(self._call)
         self._snapshots = Snapshots()
 
@@ -158,7 +160,7 @@ class RayCluster:
 
     async def sweep(self, found: Iterable[Leftover]) -> tuple[tuple[Leftover, str], ...]:
         """Remove exactly these leftovers of a check-up; answers those that stay, each with why."""
-        return await checkup.sweep(self._call, self._fetches, found)
+        return await checkup.sweep(self._call, self._removals, self._fetches, found)
 
     async def close(self) -> None:
         """Disconnect from the Ray that was connected to here, end the one that was started here."""

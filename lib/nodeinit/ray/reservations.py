@@ -15,9 +15,10 @@ from typing import Any
 from nodeinit.clusters.base import Displaced
 from nodeinit.errors import NodeInitError, PermanentError, TemporaryError
 from nodeinit.placement.topology import Placement, PlacementPlan
-from nodeinit.ray import group_notes, group_rows, groups, removal, room
+from nodeinit.ray import group_notes, group_rows, groups, room
 from nodeinit.ray.group_rows import Row
 from nodeinit.ray.polling import Call, Ticker
+from nodeinit.ray.removal import Removals
 from nodeinit.ray.shield import clean_up, within
 
 log = logging.getLogger("nodeinit.ray")
@@ -30,8 +31,9 @@ _PATIENCE = 15.0  # seconds without progress although all that is asked for is f
 class Reservations:
     """The groups that this process made, by name."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, removals: Removals) -> None:
         self._call = call
+        self._removals = removals
         self._made: dict[str, asyncio.Future[str]] = {}
 
     async def reserve(self, plan: PlacementPlan, name: str) -> Placement:
@@ -55,7 +57,10 @@ class Reservations:
             return
         for note in await self._call(group_notes.ours, name):
             for row in await self._call(group_notes.groups_of, note):
-                await removal.remove(self._call, row.group_id)
+                # From here on as if it were made here: a removal may be cut short and repeated.
+                self._made[name] = asyncio.get_running_loop().create_future()
+                self._made[name].set_result(row.group_id)
+                await self._take_back(name)
             await self._call(group_notes.erase, note)
 
     async def observe(self, group: Any) -> Placement:
@@ -118,7 +123,7 @@ class Reservations:
             log.warning("Ray did not say in %g s whether it created the group %s", _CREATE, name)
             return False
         if not creating.cancelled() and creating.exception() is None:
-            await removal.remove(self._call, creating.result())
+            await self._removals.remove(creating.result())
             await self._call(group_notes.erase_own, name)
         self._made.pop(name, None)
         return True
