@@ -95,8 +95,12 @@ class Elsewhere:
 
     def groups(self) -> list[str]:
         """The placement groups that there are."""
+        return self.does("groups")
+
+    def does(self, what: str) -> list[str]:
+        """Have it do something (see `tests.cli.elsewhere`); answers the groups that there are."""
         assert self._process.stdin is not None
-        print("groups", file=self._process.stdin, flush=True)
+        print(what, file=self._process.stdin, flush=True)
         found: list[str] = self._answer()["groups"]
         return found
 

@@ -81,6 +81,7 @@ settings_of_nodeinit = st.fixed_dictionaries(
         "span_tp": st.booleans(),
         "topology": st.sampled_from(["rack", "ray.io/tpu-slice-name"]),
         "pin": st.sampled_from(["node", "hosts", "none"]),
+        "probe_gpus": st.booleans(),
         "seed": st.integers(),
     },
 )

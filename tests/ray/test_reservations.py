@@ -14,7 +14,7 @@ from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.placement.planner import plan as make_plan
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.topology import Bundle, Placement, PlacementPlan
-from nodeinit.ray import RayCluster, groups, reservations, watching
+from nodeinit.ray import RayCluster, group_rows, groups, reservations, watching
 from nodeinit.testing.virtual_time import run_virtual
 from tests.ray.conftest import GPUS, on_hosts, run, standing
 
@@ -336,7 +336,7 @@ def test_what_keeps_ray_from_even_trying_is_named(
         for index, host in enumerate(others):
             await cluster.reserve(on_hosts(*[host] * (GPUS - 1)), f"others-{index}")
         await asyncio.to_thread(cluster.hosts.kill_host, home)  # type: ignore[union-attr]
-        while groups.read(victim.id.hex()).state != groups.RESCHEDULING:  # type: ignore[union-attr]
+        while group_rows.read(victim.id.hex()).state != group_rows.RESCHEDULING:  # type: ignore[union-attr]
             await asyncio.sleep(0.05)
         with pytest.raises(TemporaryError, match="lost a host: victim"):
             await cluster.reserve(on_hosts(others[0]), "llm")

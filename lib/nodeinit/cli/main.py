@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from nodeinit.cli.diagram import diagram
+from nodeinit.cli.doctor import doctor
 from nodeinit.cli.errors import Program
 from nodeinit.cli.examples import examples
 from nodeinit.cli.machine import machine
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, snapshot, examples, machine, diagram, replay, schema):
+for command in (run, plan, snapshot, doctor, examples, machine, diagram, replay, schema):
     cli.add_command(command)
 
 

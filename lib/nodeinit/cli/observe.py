@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import click
 
@@ -14,33 +16,40 @@ from nodeinit.cli.stdout import kept_clean
 from nodeinit.fsm.executor import ThreadExecutor
 from nodeinit.placement.topology import ClusterSnapshot
 
+T = TypeVar("T")
+
 
 def observed(where: Where) -> ClusterSnapshot:
-    """The hosts and groups of a cluster now. Nothing is written to stdout meanwhile.
+    """The hosts and groups of a cluster now."""
+    found: ClusterSnapshot = asked(where, lambda connected: connected.snapshot())
+    return found
+
+
+def asked(where: Where, question: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """What a cluster answers to a question. Nothing is written to stdout meanwhile.
 
     Raises `KeyboardInterrupt` for an interrupt, once all that was started has ended.
     """
     with plain_logs(), kept_clean(True):
         _say(f"connecting to {where}" if where.address else f"starting {where}")
-        return asyncio.run(_observed(where))
+        return asyncio.run(_asked(where, question))
 
 
-async def _observed(where: Where) -> ClusterSnapshot:
+async def _asked(where: Where, question: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     threads = ThreadExecutor()
     with Interrupts(_interrupted) as interrupts:
         # Not cut short by an interrupt: a Ray that is half started could not be ended.
         connected = await threads.call(cluster.connect, where)
         try:
-            looking = await interrupts.first(connected.snapshot())
-            if not looking.done():
-                looking.cancel()
-                await asyncio.wait({looking})
+            asking = await interrupts.first(question(connected))
+            if not asking.done():
+                asking.cancel()
+                await asyncio.wait({asking})
         finally:
             await connected.close()
         if interrupts.seen:
             raise KeyboardInterrupt
-        found: ClusterSnapshot = looking.result()
-        return found
+        return asking.result()
 
 
 def _interrupted(_count: int) -> None:

@@ -71,10 +71,18 @@ class Cluster(Protocol):
         ...
 
     async def reserve(self, plan: PlacementPlan, name: str) -> Placement:
-        """Reserve a plan's bundles on its hosts as a group called `name`, and read back what came.
+        """Reserve a plan's bundles as a group called `name`, and read back what came of it.
 
-        Returns when the group is created. Raises `Displaced` when the plan's hosts cannot give what it
+        As far as `plan.pin` leaves Ray a choice, the bundles may lie elsewhere than planned. Returns
+        when the group is created. Raises `Displaced` when the plan's hosts cannot give what it
         needs any more. On any failure or cancellation the group is removed before the call ends.
+        """
+        ...
+
+    async def probe(self, placement: Placement) -> Placement:
+        """The placement with the `gpu_ids` that a process in each of its bundles sees.
+
+        Nothing of ours may run in the bundles yet. Raises `TemporaryError` when one does not say.
         """
         ...
 
@@ -83,7 +91,10 @@ class Cluster(Protocol):
         ...
 
     async def remove(self, name: str) -> None:
-        """Remove the group called `name`, if there is one, and wait until its resources are back."""
+        """Remove our group called `name`, if there is one, and wait until its resources are back.
+
+        It may be of a process that is no more; one that a living process elsewhere owns stays.
+        """
         ...
 
     async def lost(self, placement: Placement) -> str:

@@ -14,10 +14,11 @@ from nodeinit.placement.topology import Bundle, Host, fixed
 class SimFault:
     """What goes wrong in the `call`-th call (0 for the first) of an operation.
 
-    `op` is a method of the cluster (`snapshot`, `manifest`, `fetch`, `reserve`, `observe`, `remove`,
-    `stop_fetch`). `kind` is `temporary`, `permanent` or `crash` (raise), `hang` (until cancelled),
-    `slow` (take `seconds` longer), `kill` (the host `node_id` dies during the call), `steal`
-    (somebody takes all that is free on `node_id`), or `lie` (the call claims success without it).
+    `op` is a method of the cluster (`snapshot`, `manifest`, `fetch`, `reserve`, `probe`, `observe`,
+    `remove`, `stop_fetch`). `kind` is `temporary`, `permanent` or `crash` (raise), `hang` (until
+    cancelled), `slow` (take `seconds` longer), `kill` (the host `node_id` dies during the call),
+    `steal` (somebody takes all that is free on `node_id`), or `lie` (the call claims success without
+    it).
     """
 
     op: str

@@ -15,6 +15,7 @@ import attrs
 from nodeinit.clusters.base import Displaced, FetchJob, Progress
 from nodeinit.clusters.host_hooks import run_host_hooks
 from nodeinit.clusters.sim_parts import SIM_MANIFEST, SimFault, SimGroup, SimHost, sim_host
+from nodeinit.clusters.sim_policy import choose, deal
 from nodeinit.context import NodeModelDownloadable, NodeReport
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
 from nodeinit.errors import PermanentError, TemporaryError
@@ -114,21 +115,35 @@ class SimCluster:
         )
 
     async def reserve(self, plan: PlacementPlan, name: str) -> Placement:
-        """Take the plan's bundles on the plan's hosts, or say that they are not there any more."""
+        """Take the plan's bundles where its pin allows, or say that there is no room any more."""
         try:
             fault = await self._enter("reserve")
             if fault is not None and fault.kind == "lie":
                 moved = [n for n in self.hosts if n != plan.node_ids[-1]] or [plan.node_ids[-1]]
-                plan = attrs.evolve(plan, node_ids=(*plan.node_ids[:-1], moved[0]))
-            elif not self._fits(plan):
-                raise Displaced(f"the hosts of the plan cannot give what {name} needs any more")
-            group = self.make_group(plan.bundles, plan.node_ids, name=name, strategy=plan.strategy)
+                node_ids = (*plan.node_ids[:-1], moved[0])
+            else:
+                found = choose(plan, self.now())
+                if found is None:
+                    raise Displaced(f"the hosts of the plan cannot give what {name} needs any more")
+                node_ids = found
+            group = self.make_group(plan.bundles, node_ids, name=name, strategy=plan.strategy)
             group.ours = True
             await asyncio.sleep(self._latency)
             return self._placement(group, adopted=False)
         except BaseException:
             self.groups.pop(name, None)
             raise
+
+    async def probe(self, placement: Placement) -> Placement:
+        """The placement with its GPUs, dealt out as a host of Ray does it."""
+        fault = await self._enter("probe")
+        for node_id in placement.hosts:
+            self._alive(node_id)
+        ids = deal(self.now(), placement.group_id)
+        if fault is not None and fault.kind == "lie":
+            ids = dict.fromkeys(ids, next(iter(ids.values()), ()))
+        bundles = (attrs.evolve(b, gpu_ids=ids.get(b.index)) for b in placement.bundles)
+        return attrs.evolve(placement, bundles=tuple(bundles))
 
     async def observe(self, group: Any) -> Placement:
         """Where a group stands, given its handle."""
@@ -280,18 +295,6 @@ class SimCluster:
         revision = job.manifest.revision
         self.hosts[node_id].published |= {(revision, file.path) for file in files}
         self.staging.pop(job.name, None)
-
-    def _fits(self, plan: PlacementPlan) -> bool:
-        snapshot = self.now()
-        free = {host.node_id: dict(host.available) for host in snapshot.alive}
-        for bundle, node_id in zip(plan.bundles, plan.node_ids, strict=True):
-            if node_id not in free:
-                return False
-            for resource, value in bundle.resources.items():
-                free[node_id][resource] = free[node_id].get(resource, 0) - value
-                if free[node_id][resource] < 0:
-                    return False
-        return True
 
     def _placement(self, group: SimGroup, *, adopted: bool) -> Placement:
         bundles = tuple(

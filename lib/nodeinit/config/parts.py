@@ -53,7 +53,8 @@ class Settings:
     to seconds, `attempts` to how often each is tried. `replans` is how many new plans may follow
     the first, `hook_deadline` (seconds) bounds one call of a hook, `span_tp` allows a tensor
     parallel group on several hosts, `topology` is a label whose value all hosts must share, `pin`
-    is how much of a plan Ray is told (`node`, `hosts` or `none`), `seed` feeds the jitter of delays.
+    is how much of a plan Ray is told (`node`, `hosts` or `none`), `probe_gpus` has every reserved
+    bundle say which GPUs a process in it sees, `seed` feeds the jitter of delays.
     """
 
     given_store: str | None = attrs.field(default=None, alias="store")
@@ -64,6 +65,7 @@ class Settings:
     span_tp: bool | None = None
     topology: str | None = None
     pin: str | None = None
+    probe_gpus: bool | None = None
     seed: int | None = None
 
     @property

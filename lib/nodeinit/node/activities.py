@@ -15,8 +15,9 @@ from nodeinit.fsm.events import Held, Occurred
 from nodeinit.fsm.run import Displacement, Run
 from nodeinit.fsm.snapshot import Snapshot
 from nodeinit.node.phases import Holding
-from nodeinit.node.planning import adopt, is_adopted, make_plan, mode_on, still_good
-from nodeinit.placement.topology import ClusterSnapshot, Placement
+from nodeinit.node.planning import adopt, is_adopted, make_plan, mode_on, request_of, still_good
+from nodeinit.placement.rules import violations
+from nodeinit.placement.topology import ClusterSnapshot, Pin, Placement, names
 
 
 async def read_config(ctx: CallbackCtx, run: Run) -> CallbackCtx:
@@ -87,8 +88,9 @@ def _first(failures: BaseExceptionGroup) -> BaseException:
 async def place_workers(ctx: CallbackCtx, run: Run) -> CallbackCtx:
     """`placement`: reserve the plan's bundles on the plan's hosts and read back what came of it.
 
-    Raises `Displacement` with a new plan when the hosts cannot give what the plan counted on, or
-    when a hook asked for something else that needs hosts without the model.
+    Raises `Displacement` with a new plan when the hosts cannot give what the plan counted on, when
+    a hook asked for something else that needs hosts without the model, or when Ray, which a loose
+    pin lets choose, chose such hosts.
     """
     plan = ctx.plan
     assert plan is not None
@@ -98,8 +100,49 @@ async def place_workers(ctx: CallbackCtx, run: Run) -> CallbackCtx:
             raise Displacement("the plan changed after the download", ctx.evolve(plan=plan))
         ctx = ctx.evolve(plan=plan)
     placement = await (adopt(ctx, run) if is_adopted(ctx) else _reserve(ctx, run))
+    may_stray = not placement.adopted and plan.pin is not Pin.NODE
+    if may_stray and (strangers := _lacking_model(ctx, placement)):
+        observed = _around(placement, await run.cluster.snapshot())
+        await _give_back(run, placement.name)
+        raise _strayed(ctx, placement, observed, strangers)
+    # In a group that somebody brought, others may be at work already.
+    if ctx.llm_config.nodeinit.probe_gpus and not placement.adopted:
+        placement = await run.cluster.probe(placement)
     observed = _around(placement, await run.cluster.snapshot())
     return ctx.evolve(placement=placement, observed=observed)
+
+
+def _lacking_model(ctx: CallbackCtx, placement: Placement) -> list[str]:
+    """The hosts of a placement that have not brought what they need in their place there."""
+    hosts = placement.hosts
+    return [
+        node_id
+        for node_id in hosts
+        if node_id not in ctx.nodes or ctx.nodes[node_id].mode != mode_on(ctx, node_id, hosts)
+    ]
+
+
+_TIGHTER = {Pin.NONE: Pin.HOSTS, Pin.HOSTS: Pin.NODE}
+
+
+def _strayed(
+    ctx: CallbackCtx, placement: Placement, observed: ClusterSnapshot, strangers: list[str]
+) -> Exception:
+    """What it means that Ray, left a choice, took hosts without the model.
+
+    The new plan is Ray's own choice, and the pin is one step tighter. The model goes where Ray
+    wanted the workers, and the next reservation cannot stray from there: left as free as before,
+    Ray could choose other hosts again and again. A choice that breaks a rule is not followed.
+    """
+    assert ctx.plan is not None
+    broken = violations(request_of(ctx), placement, observed)
+    if broken:
+        listed = "; ".join(str(violation) for violation in broken)
+        return TemporaryError(f"Ray's own choice of hosts: {listed}")
+    called = names(observed.hosts)
+    listed = ", ".join(called.get(node_id, node_id) for node_id in strangers)
+    plan = attrs.evolve(ctx.plan, node_ids=placement.node_ids, pin=_TIGHTER[ctx.plan.pin])
+    return Displacement(f"Ray chose hosts that lack the model: {listed}", ctx.evolve(plan=plan))
 
 
 def _around(placement: Placement, snapshot: ClusterSnapshot) -> ClusterSnapshot:
@@ -117,14 +160,18 @@ async def _reserve(ctx: CallbackCtx, run: Run) -> Placement:
     try:
         placement: Placement = await run.cluster.reserve(ctx.plan, name)
     except Displaced as displaced:
-        await run.cluster.remove(name)
-        run.dropped(Holding.GROUP, name)
+        await _give_back(run, name)
         new = await make_plan(ctx, run)
         if new == ctx.plan:
             raise TemporaryError(f"{displaced}; no other hosts would do") from displaced
         raise Displacement(str(displaced), ctx.evolve(plan=new)) from displaced
     run.acquired(Holding.GROUP, name)
     return placement
+
+
+async def _give_back(run: Run, name: str) -> None:
+    await run.cluster.remove(name)
+    run.dropped(Holding.GROUP, name)
 
 
 async def watch_node(ctx: CallbackCtx, run: Run) -> str:

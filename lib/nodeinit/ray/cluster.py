@@ -6,7 +6,7 @@ Import this module only to use it: it imports Ray.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import ray
@@ -19,10 +19,14 @@ from nodeinit.download.store import index_path
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.fsm.executor import Executor, ThreadExecutor
 from nodeinit.placement.topology import ClusterSnapshot, Placement, PlacementPlan
-from nodeinit.ray import groups, hosts, session, watching
+from nodeinit.ray import checkup, probes, session, watching
+from nodeinit.ray.checkup import Checkup
 from nodeinit.ray.fetches import Fetches
+from nodeinit.ray.leftovers import Leftover
+from nodeinit.ray.removal import Removals
 from nodeinit.ray.reservations import Reservations
 from nodeinit.ray.simulated import SimulatedHosts
+from nodeinit.ray.snapshots import Snapshots
 
 
 class RayCluster:
@@ -44,8 +48,10 @@ class RayCluster:
         """The simulated hosts, if they are; a test may kill one."""
         self._disconnect = disconnect
         self._executor = executor or ThreadExecutor()
-        self._groups = Reservations(self._call)
+        self._removals = Removals(self._call)
+        self._groups = Reservations(self._call, self._removals)
         self._fetches = Fetches(self._call)
+        self._snapshots = Snapshots()
 
     @classmethod
     def connect(
@@ -92,8 +98,11 @@ class RayCluster:
         return cls(simulated.close, hosts=simulated)
 
     async def snapshot(self) -> ClusterSnapshot:
-        """Hosts with what is free of them, and all groups that are not removed."""
-        found: ClusterSnapshot = await self._call(_snapshot)
+        """Hosts with what is free of them, and all groups that are not removed.
+
+        What has not changed since the last one is the same object, up to the snapshot itself.
+        """
+        found: ClusterSnapshot = await self._call(self._snapshots.take)
         return found
 
     async def manifest(self, source: str, model_id: str, store: str) -> Manifest:
@@ -133,6 +142,10 @@ class RayCluster:
         """
         return await self._groups.observe(group)
 
+    async def probe(self, placement: Placement) -> Placement:
+        """A placement of a group of ours with the GPUs that a process in each bundle sees."""
+        return await probes.probe(self._call, placement)
+
     async def remove(self, name: str) -> None:
         """Remove a group and wait until its resources are seen to be free."""
         await self._groups.remove(name)
@@ -140,6 +153,14 @@ class RayCluster:
     async def lost(self, placement: Placement) -> str:
         """Wait until a host of a placement dies, or Ray moves or removes its group; say which."""
         return await watching.lost(self._call, placement)
+
+    async def checkup(self) -> Checkup:
+        """How the cluster is, and what is left on it of processes that are no more."""
+        return await checkup.examine(self._call, self._snapshots)
+
+    async def sweep(self, found: Iterable[Leftover]) -> tuple[tuple[Leftover, str], ...]:
+        """Remove exactly these leftovers of a check-up; answers those that stay, each with why."""
+        return await checkup.sweep(self._call, self._removals, self._fetches, found)
 
     async def close(self) -> None:
         """Disconnect from the Ray that was connected to here, end the one that was started here."""
@@ -153,7 +174,3 @@ class RayCluster:
             if not ray.is_initialized():
                 raise PermanentError("this process is no longer connected to Ray") from error
             raise TemporaryError(f"Ray: {' '.join(str(error).split())}") from error
-
-
-def _snapshot() -> ClusterSnapshot:
-    return ClusterSnapshot(hosts.read_hosts(), tuple(row.as_group() for row in groups.live()))

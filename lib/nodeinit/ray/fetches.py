@@ -20,7 +20,7 @@ from nodeinit.clusters.base import FetchJob, Progress
 from nodeinit.context import NodeReport
 from nodeinit.download.watch import Stopped
 from nodeinit.errors import NodeInitError, PermanentError, TemporaryError
-from nodeinit.ray import hosts, workers
+from nodeinit.ray import hosts, owners, workers
 from nodeinit.ray.host_actor import How
 from nodeinit.ray.polling import Call, in_time, seen
 from nodeinit.ray.shield import clean_up, within
@@ -43,11 +43,12 @@ class _Fetch:
     node_id: str
     host: str
 
-    @property
-    def trace(self) -> workers.Trace:
+    def leave_trace(self) -> None:
+        """Note on the cluster what is about to be started, and by whom. Blocking."""
         # A store is the directory above the model's, which is above the revision's.
         root = None if self.job.verify_only else str(Path(self.job.path).parent.parent)
-        return workers.Trace(self.node_id, root)
+        trace = workers.Trace(self.node_id, root, owners.this_process())
+        workers.leave_trace(self.job.name, trace)
 
 
 class Fetches:
@@ -64,7 +65,7 @@ class Fetches:
         fetch = _Fetch(job, node_id, await self._call(hosts.host_name, node_id))
         await self._check_alive(fetch)
         parcel = await self._call(pack, job)
-        await self._call(workers.leave_trace, job.name, fetch.trace)
+        await self._call(fetch.leave_trace)
         # In a task of its own: a cancel must not lose an actor that is being started.
         starting = asyncio.ensure_future(
             self._call(workers.start, job.name, node_id, job.ctx.runtime_env)

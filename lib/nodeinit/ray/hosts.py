@@ -16,26 +16,36 @@ from nodeinit.placement.topology import Host, reported
 _GROUPED = re.compile(r"_group_(\d+_)?[0-9a-f]{36}$")
 
 
-def read_hosts() -> tuple[Host, ...]:
-    """All hosts that the cluster knows, the dead ones too, with what is free of them.
+class HostReader:
+    """Reads the hosts of the cluster; one of which nothing has changed is the object that it was."""
 
-    A host that is being drained counts as dead: Ray puts nothing there any more.
-    """
-    rows = ray.nodes()
-    free = state.available_resources_per_node()
-    draining = state.state.get_draining_nodes()
-    names = unique_names(rows)
-    return tuple(
-        Host(
-            node_id=row["NodeID"],
-            name=names[row["NodeID"]],
-            total=_fixed(row["Resources"]),
-            available=_fixed(free.get(row["NodeID"], {})),
-            labels=row.get("Labels") or {},
-            alive=row["Alive"] and row["NodeID"] not in draining,
-        )
-        for row in rows
-    )
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Any, Host]] = {}
+
+    def read(self) -> tuple[Host, ...]:
+        """All hosts that the cluster knows, the dead ones too, with what is free of them.
+
+        A host that is being drained counts as dead: Ray puts nothing there any more.
+        """
+        rows = sorted(ray.nodes(), key=lambda row: str(row["NodeID"]))
+        free = state.available_resources_per_node()
+        draining = state.state.get_draining_nodes()
+        names, addresses = unique_names(rows), _addresses(rows)
+        known: dict[str, tuple[Any, Host]] = {}
+        for row in rows:
+            node_id = row["NodeID"]
+            alive = row["Alive"] and node_id not in draining
+            said = (row, free.get(node_id, {}), alive, names[node_id], addresses[node_id])
+            before = self._known.get(node_id)
+            # Compared as Ray says it: to make a host of it costs more than all the rest.
+            known[node_id] = before if before and before[0] == said else (said, _host(*said))
+        self._known = known
+        return tuple(host for _, host in known.values())
+
+
+def read_hosts() -> tuple[Host, ...]:
+    """All hosts that the cluster knows, once."""
+    return HostReader().read()
 
 
 def living() -> frozenset[str]:
@@ -67,6 +77,31 @@ def unique_names(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         node_id: name if often[name] == 1 else f"{name}#{node_id[:6]}"
         for node_id, name in plain.items()
     }
+
+
+def _addresses(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The address of each host, by node id; none where all living hosts share one.
+
+    Hosts that share an address are simulated ones, and what is said of addresses says nothing.
+    """
+    rows = list(rows)
+    living = [row["NodeManagerAddress"] for row in rows if row["Alive"]]
+    simulated = len(living) > 1 and len(set(living)) == 1
+    return {row["NodeID"]: "" if simulated else str(row["NodeManagerAddress"]) for row in rows}
+
+
+def _host(
+    row: Mapping[str, Any], free: Mapping[str, float], alive: bool, name: str, address: str
+) -> Host:
+    return Host(
+        node_id=row["NodeID"],
+        name=name,
+        total=_fixed(row["Resources"]),
+        available=_fixed(free),
+        labels=row.get("Labels") or {},
+        alive=alive,
+        address=address,
+    )
 
 
 def _plain_name(row: Mapping[str, Any]) -> str:

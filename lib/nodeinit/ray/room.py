@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from nodeinit.placement.topology import Bundle, PlacementPlan, amount
 from nodeinit.ray import hosts
-from nodeinit.ray.groups import Row
+from nodeinit.ray.group_rows import Row
 
 Amounts: TypeAlias = Mapping[str, Mapping[str, int]]
 """Amounts by node id and resource."""

@@ -6,7 +6,7 @@ import asyncio
 
 from nodeinit.errors import TemporaryError
 from nodeinit.placement.topology import Placement
-from nodeinit.ray import groups, hosts
+from nodeinit.ray import group_rows, hosts
 from nodeinit.ray.polling import Call
 
 _LOOK = 0.5  # seconds between two looks
@@ -31,16 +31,16 @@ async def lost(call: Call, placement: Placement) -> str:
 
 def why_lost(placement: Placement) -> str | None:
     """What is wrong with a placement now; `None` when it is still as it was read back. Blocking."""
-    row = groups.read(placement.group_id)
+    row = group_rows.read(placement.group_id)
     # Asked after the group: Ray moves bundles because a host died, and that is what to say.
     alive = hosts.living()
     for node_id in placement.hosts:
         if node_id not in alive:
             return f"host {hosts.host_name(node_id)} died"
     group = f"the placement group {placement.name or placement.group_id}"
-    if row is None or row.state == groups.REMOVED:
+    if row is None or row.state == group_rows.REMOVED:
         return f"{group} was removed by somebody else"
-    if row.state != groups.CREATED:
+    if row.state != group_rows.CREATED:
         return f"{group} is {row.state}: Ray is moving its bundles"
     if row.node_ids != placement.node_ids:
         return f"Ray moved bundles of {group} to other hosts"

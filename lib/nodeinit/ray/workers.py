@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -12,25 +11,27 @@ from typing import Any
 
 import attrs
 import ray
-from ray.experimental import internal_kv
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nodeinit.download.store import clean_staging
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.frozen import thaw
+from nodeinit.ray import records
 from nodeinit.ray.host_actor import HostActor, How
+from nodeinit.ray.owners import Owner
 from nodeinit.ray.shipping import Parcel
 
 NAMESPACE = "nodeinit"
-_KEY = "fetch/"
+_PREFIX = "fetch/"
 
 
 @attrs.frozen
 class Trace:
-    """Where a fetch was started: its host, and the root of the store that it stages in."""
+    """Where a fetch was started: its host, the root of the store that it stages in, and by whom."""
 
     node_id: str
     root: str | None
+    owner: Owner
 
 
 def start(name: str, node_id: str, runtime_env: Mapping[str, Any] | None) -> Any:
@@ -98,25 +99,29 @@ def clear(name: str, trace: Trace) -> Future[None]:
 
 def leave_trace(name: str, trace: Trace) -> None:
     """Note on the cluster that a fetch is about to start, for whoever has to clean up after us."""
-    value = json.dumps(attrs.asdict(trace)).encode()
-    internal_kv._internal_kv_put(_key(name), value, overwrite=True, namespace=NAMESPACE.encode())
+    records.put(_PREFIX + name, attrs.asdict(trace))
 
 
 def trace_of(name: str) -> Trace | None:
     """Where a fetch that has not ended properly was started; `None` when there was none."""
-    value = internal_kv._internal_kv_get(_key(name), namespace=NAMESPACE.encode())
-    return Trace(**json.loads(value)) if value else None
+    note = records.get(_PREFIX + name)
+    return _trace(note) if note else None
+
+
+def traces() -> dict[str, Trace]:
+    """The fetches that have not ended properly, those under way among them, by name."""
+    return {name: _trace(note) for name, note in records.under(_PREFIX).items()}
 
 
 def erase_trace(name: str) -> None:
     """Note that nothing of a fetch is left."""
-    internal_kv._internal_kv_del(_key(name), namespace=NAMESPACE.encode())
+    records.erase(_PREFIX + name)
+
+
+def _trace(note: Mapping[str, Any]) -> Trace:
+    return Trace(note["node_id"], note["root"], Owner(**note["owner"]))
 
 
 def _future(reference: Any) -> Future[Any]:
     future: Future[Any] = reference.future()
     return future
-
-
-def _key(name: str) -> bytes:
-    return f"{_KEY}{name}".encode()
