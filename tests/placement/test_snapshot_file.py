@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodeinit.errors import ConfigError
-from nodeinit.placement.snapshot_file import read_snapshot, snapshot_text
+from nodeinit.placement.request import PlacementRequest
+from nodeinit.placement.search import find
+from nodeinit.placement.snapshot_file import read_snapshot, snapshot_text, with_plenty
 from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host
 from tests.strategies import host, snapshots
 
@@ -184,3 +186,17 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     for name, text in told.items():
         with pytest.raises(ConfigError, match=text):
             read_snapshot(tmp_path / name)
+
+
+def test_who_lists_gpus_alone_does_not_mean_that_there_is_no_cpu() -> None:
+    only_gpus = ClusterSnapshot((Host("a", "a", {"GPU": 80_000}, {"GPU": 80_000}),))
+    request = PlacementRequest.of(4, cpu=1, memory=2**30)
+    assert find(request, only_gpus).plan is None
+    assert find(request, with_plenty(only_gpus)).plan is not None
+    listed = ClusterSnapshot(
+        (
+            Host("a", "a", {"GPU": 80_000}, {"GPU": 80_000}),
+            Host("b", "b", {"CPU": 80_000, "memory": 1}, {"CPU": 80_000, "memory": 1}),
+        )
+    )
+    assert with_plenty(listed) == listed

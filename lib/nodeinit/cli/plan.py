@@ -117,9 +117,9 @@ def _snapshot(options: dict[str, Any]) -> ClusterSnapshot:
         if options["address"] is not None or options["hosts"] is not None:
             problem = "--cluster is a saved cluster, so it goes with neither --address nor --hosts"
             raise click.UsageError(problem)
-        from nodeinit.placement.snapshot_file import read_snapshot
+        from nodeinit.placement.snapshot_file import read_snapshot, with_plenty
 
-        return read_snapshot(options["cluster"])
+        return with_plenty(read_snapshot(options["cluster"]))
     from nodeinit.cli.observe import observed
 
     return observed(where)

@@ -17,7 +17,9 @@ def placement_is_valid(_before: Snapshot, occurred: Occurred, _policy: Policy) -
     ctx: CallbackCtx = occurred.ctx
     if ctx.placement is None or ctx.observed is None or ctx.plan is None:
         return "no placement was read back"
-    broken = violations_of_placement(request_of(ctx), ctx.placement, ctx.observed, ctx.plan)
+    broken = violations_of_placement(
+        request_of(ctx), ctx.placement, ctx.observed, ctx.plan, model_on=ctx.nodes
+    )
     return "; ".join(str(violation) for violation in broken) or None
 
 

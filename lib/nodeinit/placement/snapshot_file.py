@@ -18,10 +18,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from nodeinit.config.origin import Origin
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.placement.snapshot_parts import Parts
-from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host, amount
+from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot, Group, Host, amount
 
 
 def read_snapshot(path: str | os.PathLike[str]) -> ClusterSnapshot:
@@ -32,6 +34,28 @@ def read_snapshot(path: str | os.PathLike[str]) -> ClusterSnapshot:
     if parts.faults:
         raise ConfigError(parts.faults, source=source)
     return found
+
+
+def with_plenty(snapshot: ClusterSnapshot) -> ClusterSnapshot:
+    """The cluster with more CPU or memory than anybody asks for, where no host mentions any.
+
+    Whoever writes a cluster by hand may list GPUs alone; a real one always has both somewhere.
+    """
+    for name in ("CPU", "memory"):
+        if not any(name in host.total for host in snapshot.hosts):
+            filled = [
+                attrs.evolve(
+                    host,
+                    total=host.total.set(name, _PLENTY),
+                    available=host.available.set(name, _PLENTY),
+                )
+                for host in snapshot.hosts
+            ]
+            snapshot = snapshot.after(filled)
+    return snapshot
+
+
+_PLENTY = UNIT * 2**50
 
 
 def snapshot_text(snapshot: ClusterSnapshot) -> str:
