@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import attrs
 
@@ -175,10 +176,18 @@ async def _give_back(run: Run, name: str) -> None:
 
 
 async def watch_node(ctx: CallbackCtx, run: Run) -> str:
-    """`ready`: waits until the placement is no longer what it was, and says why."""
+    """`ready`: waits until the placement is no longer what it was, and says why.
+
+    The group is given back at once, before any hook is asked what it thinks: Ray may be trying to
+    place it again before the groups of everybody else (ray#65970). What fails here the undo repeats.
+    """
     if ctx.placement is None:
         raise PermanentError("a ready node has a placement")
     why: str = await run.cluster.lost(ctx.placement)
+    if not ctx.placement.adopted:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(run.policy.undo_deadline):
+                await _give_back(run, ctx.placement.name)
     return why
 
 
