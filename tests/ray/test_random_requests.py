@@ -22,7 +22,7 @@ from nodeinit.placement.ray_policy import RayPolicy, Verdict
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.rules import violations
 from nodeinit.placement.topology import Bundle, ClusterSnapshot, PlacementPlan
-from nodeinit.ray import RayCluster, groups
+from nodeinit.ray import RayCluster, group_rows
 from tests.placement.exact import feasible
 from tests.ray.arrivals import arrival
 from tests.ray.conftest import run
@@ -130,7 +130,7 @@ class Traffic:
         assert tuple(bundle.resources for bundle in row.bundles) == tuple(
             bundle.resources for bundle in request.bundles
         )
-        verdict = Verdict(Verdict.CREATED if row.state == groups.CREATED else row.reason)
+        verdict = Verdict(Verdict.CREATED if row.state == group_rows.CREATED else row.reason)
         self.count[f"tried by Ray alone: {verdict}"] += 1
         possible = itertools.islice(policy.outcomes(), WAYS)
         assert any(outcome.verdict is verdict for outcome in possible), request
@@ -140,12 +140,12 @@ class Traffic:
         return verdict
 
 
-async def _first_try(group_id: str) -> groups.Row:
+async def _first_try(group_id: str) -> group_rows.Row:
     """A group when Ray has tried to place it once."""
     for _ in range(3_000):
-        row = groups.read(group_id)
+        row = group_rows.read(group_id)
         assert row is not None
-        if row.state == groups.CREATED or row.reason in list(Verdict):
+        if row.state == group_rows.CREATED or row.reason in list(Verdict):
             return row
         await asyncio.sleep(0.005)
     raise AssertionError(row)

@@ -8,7 +8,7 @@ from ray.util import placement_group
 
 from nodeinit.placement.ray_policy import Outcome, RayPolicy, Verdict
 from nodeinit.placement.topology import UNIT, Bundle, PlacementPlan
-from nodeinit.ray import RayCluster, groups
+from nodeinit.ray import RayCluster, group_rows
 from tests.ray.conftest import GPUS, on_hosts, run
 from tests.ray.ledger import Ledger
 
@@ -36,7 +36,7 @@ def test_a_refusal_counts_as_taken_until_the_host_has_something_to_report(
 
         group = placement_group([{"GPU": 0.6}], name="alone")
         reasons = set()
-        while (row := groups.read(group.id.hex())).state != groups.CREATED:  # type: ignore[union-attr]
+        while (row := group_rows.read(group.id.hex())).state != group_rows.CREATED:  # type: ignore[union-attr]
             reasons.add(row.reason)  # type: ignore[union-attr]
             await asyncio.sleep(0.01)
         assert row is not None and row.node_ids == (right,)
