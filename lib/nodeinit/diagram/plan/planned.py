@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, TypeAlias
 
 import attrs
@@ -25,7 +26,7 @@ class Planned:
         """Whether all of them fit."""
         return len(self.placed) == len(self.answers)
 
-    @property
+    @functools.cached_property
     def placed(self) -> tuple[tuple[str, Replica, PlacementPlan], ...]:
         """The replicas that fit, each with a letter of its own to draw it with."""
         fitting = [(r, plan) for r, plan in self.answers if isinstance(plan, PlacementPlan)]
