@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from click.testing import Result
 
@@ -375,3 +376,26 @@ def test_whole_gpus_are_drawn_before_slices_and_slices_share_them(
     (here / "cluster.json").write_text(snapshot_text(ClusterSnapshot((host("a", 3, 0.6),), groups)))
     result = nodeinit("plan", write_serve(here, model("m")), "--cluster", "cluster.json")
     assert lines(result)[2] == "host-a   b c/c a   0.6 of 3"
+
+
+def test_the_chips_of_a_tpu_slice_have_a_worker_each(nodeinit: Nodeinit, here: Path) -> None:
+    """One bundle for each host, as many workers in it as it has chips, hosts in their own order."""
+    slice_ = {"ray.io/tpu-slice-name": "s"}
+    hosts = [
+        attrs.evolve(
+            host(name, 0, TPU=4, kind="TPU-V4"),
+            labels={**slice_, "ray.io/tpu-worker-id": str(worker)},
+        )
+        for name, worker in (("a", 1), ("b", 0))
+    ]
+    (here / "tpu.json").write_text(snapshot_text(ClusterSnapshot(tuple(hosts))))
+    asked = model(
+        "m", 8, accelerator_type="TPU-V4", accelerator_config={"kind": "tpu", "topology": "2x2x2"}
+    )
+    path = write_serve(here, {key: v for key, v in asked.items() if key != "deployment_config"})
+    result = nodeinit("plan", path, "--cluster", "tpu.json")
+    assert result.exit_code == 0
+    assert lines(result)[2:4] == [
+        "host-a   A4 A5 A6 A7   0 of 4",
+        "host-b   A0 A1 A2 A3   0 of 4",
+    ]

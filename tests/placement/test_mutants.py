@@ -8,7 +8,7 @@ from collections.abc import Callable
 import attrs
 import pytest
 
-from nodeinit.placement import demand, gpus, packing, search
+from nodeinit.placement import demand, gpus, packing, search, slices
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.rules import violations
 from nodeinit.placement.search import find
@@ -183,7 +183,7 @@ FAULTS = {
         search, "_addresses_clash", lambda plan, snapshot: False, "addresses_differ",
     ),
     "a TPU slice is taken in the order of ids": (
-        search, "_by_worker_id", lambda request, node_ids, snapshot: node_ids, "slice_in_order",
+        slices, "_place", lambda host: (0, host.node_id), "slice_in_order",
     ),
     "hosts are handed out in the wrong order": (
         packing.Packing, "run",

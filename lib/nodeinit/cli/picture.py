@@ -82,7 +82,7 @@ def _devices(host: Host, cells: tuple[Cell, ...], widths: list[int]) -> Text:
         return Text("too many to draw" if count(host) else "none", _GREY)
     parts = []
     for cell, width in zip(cells, widths, strict=False):
-        labels = [_label(p.slot) if p.slot else Text(p.label, _GREY) for p in cell.pieces]
+        labels = [Text(p.label, style(p.slot.place) if p.slot else _GREY) for p in cell.pieces]
         text = Text("/").join(labels) if labels else Text(FREE)
         text.pad_right(width - len(text))
         parts.append(text)

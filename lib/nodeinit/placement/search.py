@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import attrs
 
 from nodeinit.placement.demand import Demand, demand_of, spans
-from nodeinit.placement.domains import TPU_SLICE, TPU_WORKER, domains
+from nodeinit.placement.domains import TPU_SLICE, domains
 from nodeinit.placement.occupancy import occupied
 from nodeinit.placement.packing import GaveUp, Packing
 from nodeinit.placement.placed import PlacementPlan
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.shelves import View, shelves_of
+from nodeinit.placement.slices import in_order, in_slice
 from nodeinit.placement.topology import ClusterSnapshot
 
 
@@ -58,10 +59,14 @@ def _domains(
 def _find_in(
     request: PlacementRequest, snapshot: ClusterSnapshot, domain: tuple[str, str] | None
 ) -> Found:
+    if domain is not None and request.topology == TPU_SLICE:
+        hosts = in_slice(request, snapshot, domain)
+        if hosts is not None:
+            return _plan(request, hosts)
     if request.data_parallel_size > 1 and request.strategy == "PACK":
         tight = _rank_by_rank(request, snapshot, domain)
         if tight is not None:
-            return Found(tight)
+            return _plan(request, tight)
     proven = True
     for demand, view in _looks(request, snapshot, domain):
         spread = request.strategy in ("SPREAD", "STRICT_SPREAD")
@@ -74,10 +79,15 @@ def _find_in(
             placed = zip(demand.units, hosts, strict=True)
             node_of = {i: host for unit, host in placed for i in unit.bundles}
             node_ids = tuple(node_of[i] for i in range(len(request.bundles)))
-            if request.topology == TPU_SLICE:
-                node_ids = _by_worker_id(request, node_ids, snapshot)
-            return Found(PlacementPlan(request.bundles, node_ids, request.strategy, request.pin))
+            if request.topology == TPU_SLICE and not in_order(node_ids, snapshot):
+                proven = False
+                continue
+            return _plan(request, node_ids)
     return Found(None, proven)
+
+
+def _plan(request: PlacementRequest, node_ids: tuple[str, ...]) -> Found:
+    return Found(PlacementPlan(request.bundles, node_ids, request.strategy, request.pin))
 
 
 def _looks(
@@ -95,7 +105,7 @@ def _looks(
 
 def _rank_by_rank(
     request: PlacementRequest, snapshot: ClusterSnapshot, domain: tuple[str, str] | None
-) -> PlacementPlan | None:
+) -> tuple[str, ...] | None:
     """Data-parallel ranks one after the other, each as tight as can be on what is left."""
     node_ids: tuple[str, ...] = ()
     for number, rank in enumerate(request.rank_requests):
@@ -104,22 +114,7 @@ def _rank_by_rank(
             return None
         node_ids += found.node_ids
         snapshot = occupied(snapshot, f"rank {number}", found)
-    return PlacementPlan(request.bundles, node_ids, request.strategy, request.pin)
-
-
-def _by_worker_id(
-    request: PlacementRequest, node_ids: tuple[str, ...], snapshot: ClusterSnapshot
-) -> tuple[str, ...]:
-    """The hosts of a TPU slice in its own order, as far as the bundles are alike (ray#64578)."""
-
-    def place(node_id: str) -> tuple[int, str]:
-        host = snapshot.host(node_id)
-        number = host.labels.get(TPU_WORKER, "") if host is not None else ""
-        return int(number) if number.isdigit() else 0, node_id
-
-    if len(set(request.bundles)) > 1:
-        return node_ids
-    return tuple(sorted(node_ids, key=place))
+    return node_ids
 
 
 def _addresses_clash(plan: PlacementPlan, snapshot: ClusterSnapshot) -> bool:

@@ -46,6 +46,10 @@ class Slot:
         """`A3` for the worker of rank 3, `A+3` for the bundle 3, in which none runs."""
         return f"{self.letter}+{self.index}" if self.rank is None else f"{self.letter}{self.rank}"
 
+    def worker(self, number: int) -> str:
+        """What to call the worker on one of its devices, counted from 0."""
+        return self.label if self.rank is None else f"{self.letter}{self.rank + number}"
+
 
 @attrs.frozen
 class Piece:
@@ -124,8 +128,8 @@ class Cells:
         for piece in sorted([*others, *strangers], key=lambda p: -p.share):
             _put(piece, cells)
         for slot in self.slots(host):
-            for piece in _cut(_share(slot.bundle), slot.label, slot):
-                _put(piece, cells)
+            for number, piece in enumerate(_cut(_share(slot.bundle), slot.label, slot)):
+                _put(attrs.evolve(piece, label=slot.worker(number)), cells)
         return tuple(cells)
 
     def left(self, host: Host) -> int:
@@ -155,7 +159,8 @@ def _slots(place: int, letter: str, replica: Replica, plan: PlacementPlan) -> It
     Each data-parallel rank has an engine of its own, in the first of its bundles.
     """
     request = replica.request
-    ranks = {index: rank for rank, index in enumerate(request.workers)}
+    # A bundle with several devices has several workers; it is called by the first of them.
+    ranks = {index: rank for rank, index in reversed([*enumerate(request.workers)])}
     each = max(1, len(plan.bundles) // request.data_parallel_size)
     for index, bundle in enumerate(plan.bundles):
         rank = ranks.get(index)

@@ -57,7 +57,7 @@ def _draw_piece(canvas: Canvas, box: Box, piece: Piece, host: Host, tips: Tips) 
         canvas.rect(box, "fill", 3)
         if slot.engine:
             draw_mark(canvas, box)
-        _label(canvas, box, slot.label, f"p{slot.stage}" if staged else "", "")
+        _label(canvas, box, piece.label, f"p{slot.stage}" if staged else "", "")
 
 
 def draw_mark(canvas: Canvas, box: Box) -> None:
