@@ -111,7 +111,7 @@ def by_hand(draw: st.DrawFn, most: int = 6, *, span: bool = False) -> PlacementR
     for _ in range(draw(st.integers(0, 2))):
         first = 1 if strategy == "STRICT_SPREAD" else 0
         at = draw(st.sampled_from([first, first, *range(first, len(bundles) + 1)]))
-        bundles.insert(at, Bundle.of(draw(SELECTORS), CPU=draw(st.integers(1, 6))))
+        bundles.insert(at, Bundle.of(draw(SELECTORS), CPU=draw(st.sampled_from([1, 2, 4, 8, 14]))))
     return PlacementRequest(
         tuple(bundles),
         strategy,

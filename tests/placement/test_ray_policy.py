@@ -349,8 +349,8 @@ def test_the_sentence_names_what_else_ray_does_not_know():
 
 
 def test_the_sentence_says_what_depends_on_a_tie():
-    """1/2 + 11/12 would remain free, or 3/4 + 2/3; only the second host has room for all three."""
-    hosts = (host("1", 8, 2, cpu=12), host("2", 8, 4, cpu=3))
+    """1/2 + 5/6 would remain free, or 2/3 + 2/3, which is the same but for the last bit."""
+    hosts = (host("1", 8, 2, cpu=6), host("2", 8, 3, cpu=3))
     assert said(PlacementRequest.of(3, cpu=1), *hosts) == (
         "create it and split tensor-parallel group 0 over host-1 and host-2, or create it as well: "
         "it depends on which of equally good hosts it takes"

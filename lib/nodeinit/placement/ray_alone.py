@@ -10,7 +10,7 @@ from nodeinit.placement.rules import violations
 from nodeinit.placement.topology import ClusterSnapshot, PlacementPlan, names
 
 _WAYS = 6  # to resolve ties that are looked at; there may be thousands
-_STEPS = 80  # that they may take together, one for each bundle
+_STEPS = 48  # that they may take together, one for each bundle
 _MOST = 2  # different ends that a sentence bears
 
 
