@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +19,7 @@ from nodeinit.fsm.executor import InlineExecutor
 from nodeinit.fsm.guards import attempts_left, temporary
 from nodeinit.fsm.hooks import BoundCallback, HookRunner
 from nodeinit.fsm.policy import Policy
+from tests.bench.timing import microseconds
 
 pytestmark = pytest.mark.bench
 
@@ -56,20 +54,6 @@ ROW = Definition(
         Edge("releasing", "undone", "released"),
     ),
 )
-
-
-def microseconds(contenders: dict[str, Callable[[], None]], rounds: int = 40) -> dict[str, float]:
-    """Median time of each contender per call, measured in turns so that noise hits all alike."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for run in contenders.values():
-        run()
-    gc.collect()
-    for _ in range(rounds):
-        for name, run in contenders.items():
-            began = time.perf_counter_ns()
-            run()
-            times[name].append((time.perf_counter_ns() - began) / 1_000)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def show(title: str, measured: dict[str, float], unit: str, per: float, base: str) -> None:

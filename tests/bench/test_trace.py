@@ -56,7 +56,7 @@ PUBLISHED = {
 class Outcome:
     """Allocated GPUs in percent of all, when 100 and 130 % of them have been asked for.
 
-    `refused` is the part, in percent, of the pods with so many GPUs.
+    `refused` is the part, in percent, that had been refused at 100 % of the pods with so many GPUs.
     """
 
     at_100: float
@@ -68,6 +68,7 @@ def run(placer: Placer, pods: Sequence[Pod], capacity: int) -> Outcome:
     """Place pods in order; each is refused where it does not fit at once."""
     arrived = placed = 0
     at_100: float | None = None
+    shares: dict[int, float] = {}
     came, refused = Counter[int](), Counter[int]()
     for pod in pods:
         arrived += pod.demand
@@ -78,8 +79,8 @@ def run(placer: Placer, pods: Sequence[Pod], capacity: int) -> Outcome:
             refused[pod.gpus] += 1
         if at_100 is None and arrived >= capacity:
             at_100 = 100 * placed / capacity
+            shares = {gpus: 100 * refused[gpus] / count for gpus, count in came.items()}
     assert at_100 is not None
-    shares = {gpus: 100 * refused[gpus] / count for gpus, count in came.items()}
     return Outcome(at_100, 100 * placed / capacity, shares)
 
 
@@ -89,7 +90,9 @@ def compare(directory: Path, pods: Sequence[Pod], seed: int | None) -> dict[str,
     order = None if seed is None else random.Random(seed)
     arriving = arrivals(pods, capacity * 13 // 10, order)
     return {
-        name: run(make(read_nodes(directory), arriving, random.Random(seed)), arriving, capacity)
+        name: run(
+            make(read_nodes(directory), arriving, random.Random(seed or 0)), arriving, capacity
+        )
         for name, make in CONTENDERS.items()
     }
 
@@ -148,7 +151,7 @@ def test_in_the_order_of_the_list(trace: Path) -> None:
 
 def assert_never_below_best_fit(outcomes: dict[str, Outcome]) -> None:
     ours, best = outcomes["ours"], outcomes["best fit"]
-    assert (ours.at_100, ours.at_130) >= (best.at_100, best.at_130)
+    assert ours.at_100 >= best.at_100
     assert ours.at_130 >= best.at_130
 
 
