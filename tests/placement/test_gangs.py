@@ -166,6 +166,23 @@ def test_chips_that_are_taken_are_not_there():
     assert isinstance(plan(SLICE, ClusterSnapshot((hosts[0], taken, hosts[2]))), Infeasible)
 
 
+# -- splits that are not looked for ----------------------------------------------------------------
+
+
+def test_groups_that_could_be_split_otherwise_are_not_said_to_be_impossible():
+    """One group on three hosts, the other on one: valid, but not a way that is looked for."""
+    request = PlacementRequest.of(3, 2, span_tp=True)
+    hosts = (host("a", 1), host("b", 1), host("c", 4))
+    assert broken(request, "abcccc", *hosts) == set()
+    found = plan(request, ClusterSnapshot(hosts))
+    assert isinstance(found, Infeasible) and not found.proven
+    # Five GPUs are too few however they are split.
+    few = plan(request, ClusterSnapshot((host("a", 1), host("c", 4))))
+    assert isinstance(few, Infeasible) and few.proven
+    halves = plan(PlacementRequest.of(2, 2, span_tp=True), ClusterSnapshot((host("a", 3),)))
+    assert isinstance(halves, Infeasible) and halves.proven
+
+
 # -- addresses, models, GPU ids, names, leftovers --------------------------------------------------
 
 

@@ -98,7 +98,7 @@ def on_shelves(change: Callable) -> Callable:
 
 def units_of(change: Callable) -> Callable:
     """The units of a request that is changed first."""
-    return lambda request, *rest: demand.demand_of(change(request), *rest)
+    return lambda request, *rest, **more: demand.demand_of(change(request), *rest, **more)
 
 
 def _without_seat(unit, columns):
@@ -163,7 +163,7 @@ FAULTS = {
     ),
     "parts may share a host": (
         search, "demand_of",
-        lambda *asked: (found := real_demand(*asked)) and attrs.evolve(
+        lambda *asked, **more: (found := real_demand(*asked, **more)) and attrs.evolve(
             found, units=tuple(_without_seat(unit, found.columns) for unit in found.units)
         ),
         "tp_groups_whole",

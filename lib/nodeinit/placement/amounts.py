@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 UNIT = 10_000
 """One whole resource in fixed point."""
@@ -28,7 +29,9 @@ def reported(amount: float) -> int:
 
     Rounded: truncating again would lose a step wherever the float lies just below (0.5699).
     """
-    return round(amount * UNIT)
+    steps = amount * UNIT
+    # Beyond that a float has no room for the step; what it was written as has.
+    return round(steps) if abs(steps) < 2**50 else round(Decimal(repr(amount)) * UNIT)
 
 
 def amount(value: int) -> float:

@@ -51,11 +51,17 @@ def spans(request: PlacementRequest) -> tuple[int, ...]:
 
 
 def demand_of(
-    request: PlacementRequest, parts: int = 1, domain: tuple[str, str] | None = None
+    request: PlacementRequest,
+    parts: int = 1,
+    domain: tuple[str, str] | None = None,
+    *,
+    anyhow: bool = False,
 ) -> Demand:
     """The units of a request whose tensor-parallel groups are split into `parts` equal parts.
 
-    `domain` is a label and its value that every host must have besides.
+    `domain` is a label and its value that every host must have besides. `anyhow` lets parts lie
+    together as they like, whether or not their groups are equal then: where even that does not
+    fit, nothing does.
     """
     blocks, singles = _members(request, parts)
     # The engine ranks its workers anew, host by host. Two parts always make equal halves then; more
@@ -63,7 +69,8 @@ def demand_of(
     seated = {
         members
         for members in (*blocks, *singles)
-        if request.strategy == "STRICT_SPREAD" or (parts > 2 and members in blocks)
+        if request.strategy == "STRICT_SPREAD"
+        or (parts > 2 and not anyhow and members in blocks)
     }
     kinds = set(request.bundles)
     named = {name for bundle in kinds for name in bundle.resources} - {"GPU", "CPU"}

@@ -107,12 +107,14 @@ def cut_off(free: Iterable[int], shares: Iterable[int]) -> tuple[int, ...]:
 
 
 def certain(host: Host, share: int) -> int:
-    """How many bundles of `share` GPU (fixed point) fit, each on a single GPU, for certain."""
-    if not host.alive:
-        return 0
-    if host.gpus is not None:
-        return slots(host.gpus, share)
+    """How many bundles of `share` GPU (fixed point) fit, each on a single GPU, for certain.
+
+    None on a dead host.
+    """
     free = max(0, host.free("GPU"))
+    if host.gpus is not None:
+        # Ray goes by the sum first, and rounds it down.
+        return min(slots(host.gpus, share), free // share)
     if not host.uncertain:
         return free // UNIT * (UNIT // share)
     # Wherever a slice lies, it costs no more bundles than it could touch. What nobody explains
@@ -125,7 +127,7 @@ def certain(host: Host, share: int) -> int:
 
 def possible(host: Host, share: int) -> int:
     """How many of them fit at best, wherever the slices lie that nobody can locate."""
-    if not host.alive or not host.uncertain:
+    if not host.uncertain:
         return certain(host, share)
     most = int(host.total.get("GPU", 0)) // UNIT * (UNIT // share)
     return min(most, max(0, host.free("GPU")) // share)

@@ -69,9 +69,8 @@ def _find_in(
             return _plan(request, tight)
     proven = True
     for demand, view in _looks(request, snapshot, domain):
-        spread = request.strategy in ("SPREAD", "STRICT_SPREAD")
         try:
-            hosts = Packing(demand.units, shelves_of(snapshot, view), spread=spread).run()
+            hosts = _packed(request, demand, view, snapshot)
         except GaveUp:
             proven = False
             continue
@@ -83,7 +82,30 @@ def _find_in(
                 proven = False
                 continue
             return _plan(request, node_ids)
-    return Found(None, proven)
+    return Found(None, proven and not _other_splits(request, snapshot, domain))
+
+
+def _packed(
+    request: PlacementRequest, demand: Demand, view: View, snapshot: ClusterSnapshot
+) -> tuple[str, ...] | None:
+    """The host of each unit; `None`: there is no way. Raises `GaveUp`."""
+    spread = request.strategy in ("SPREAD", "STRICT_SPREAD")
+    return Packing(demand.units, shelves_of(snapshot, view), spread=spread).run()
+
+
+def _other_splits(
+    request: PlacementRequest, snapshot: ClusterSnapshot, domain: tuple[str, str] | None
+) -> bool:
+    """Whether a way may exist that is not looked for: groups split differently from each other."""
+    size = request.tensor_parallel_size
+    if not request.span_tp or size < 3 or request.strategy == "STRICT_SPREAD":
+        return False  # parts of one worker, or two equal halves, leave no other way
+    demand = demand_of(request, size, domain, anyhow=True)
+    view = demand.view(hopeful=snapshot.uncertain)
+    try:
+        return _packed(request, demand, view, snapshot) is not None
+    except GaveUp:
+        return True
 
 
 def _plan(request: PlacementRequest, node_ids: tuple[str, ...]) -> Found:

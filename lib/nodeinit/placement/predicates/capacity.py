@@ -34,7 +34,7 @@ def _free_gpus(node_id: str, case: Case) -> tuple[list[int], int]:
         left = count - sum(share == UNIT for share in others)
         return [UNIT] * left, left * UNIT
     if host.gpus is not None and host.alive:
-        return [*host.gpus], sum(host.gpus)
+        return [*host.gpus], host.free("GPU")
     in_all = max(0, host.free("GPU"))
     return [UNIT] * (count if host.uncertain else in_all // UNIT), in_all
 
