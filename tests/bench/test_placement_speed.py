@@ -138,7 +138,7 @@ HOPELESS = {
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", HOPELESS)
 def test_an_explanation_beside_ray(ray_takes: dict[str, float], name: str) -> None:
     """Target: less than Ray takes to create one group of four bundles, on 10 000 hosts in use."""
