@@ -70,6 +70,7 @@ class Scenario:
     faults: tuple[SimFault, ...] = ()
     acts: tuple[Act, ...] = ()
     heal: bool = True
+    pin: str = "node"
 
     @property
     def node_ids(self) -> tuple[str, ...]:
@@ -77,9 +78,13 @@ class Scenario:
 
 
 @functools.cache
-def config(tp: int, pp: int) -> LLMConfig:
-    kwargs = {"tensor_parallel_size": tp, "pipeline_parallel_size": pp}
-    return LLMConfig(model_id="sim/model", model_source="/models/sim", engine_kwargs=kwargs)
+def config(tp: int, pp: int, pin: str = "node") -> LLMConfig:
+    return LLMConfig(
+        model_id="sim/model",
+        model_source="/models/sim",
+        engine_kwargs={"tensor_parallel_size": tp, "pipeline_parallel_size": pp},
+        nodeinit={"pin": pin},
+    )
 
 
 @functools.cache
@@ -239,7 +244,7 @@ async def _main(
     specs = [CallbackSpec(probe)]
     if scenario.hooks:
         specs.insert(0, CallbackSpec(user, raise_error=scenario.raise_error))
-    llm_config = config(scenario.tp, scenario.pp)
+    llm_config = config(scenario.tp, scenario.pp, scenario.pin)
     core = _core(core_cls, definition, scenario.heal)
     ctx = CallbackCtx(llm_config=llm_config)
     hooks = HookRunner(

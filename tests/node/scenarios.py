@@ -86,6 +86,7 @@ def build(choose: Choose) -> Scenario:
         faults=tuple(faults),
         acts=tuple(acts),
         heal=choose([True, False]),
+        pin=choose(["node", "node", "node", "hosts", "none"]),
     )
 
 

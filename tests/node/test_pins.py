@@ -8,15 +8,15 @@ from nodeinit import InitializationFailed, NodeInitializer
 from nodeinit.placement.topology import Pin
 from nodeinit.testing.virtual_time import run_virtual
 from tests.node.bring_up import cluster, initializer, llm_config, states
-from tests.node.pins import pinned
 
 
 def brought_up(gpus: tuple[int, ...], tp: int, pp: int, pin: Pin, **fields: str) -> NodeInitializer:
     """A node on hosts with so many GPUs each, once it is ready or has failed."""
-    config = llm_config(engine_kwargs={"tensor_parallel_size": tp, "pipeline_parallel_size": pp})
+    sizes = {"tensor_parallel_size": tp, "pipeline_parallel_size": pp}
+    config = llm_config(engine_kwargs=sizes, nodeinit={"pin": pin.value})
 
     async def main() -> NodeInitializer:
-        async with initializer(config, sim := cluster(*gpus), machine=pinned(pin)) as node:
+        async with initializer(config, sim := cluster(*gpus)) as node:
             try:
                 await node.wait_for("ready")
             except InitializationFailed:
@@ -62,11 +62,11 @@ def test_a_choice_among_the_planned_hosts_is_judged_by_the_rules() -> None:
 
 
 def test_ray_is_followed_no_more_often_than_there_are_new_plans() -> None:
-    config = llm_config(nodeinit={"replans": 0})
+    config = llm_config(nodeinit={"replans": 0, "pin": "none"})
 
     async def main() -> NodeInitializer:
         sim = cluster(2, 8)
-        node = NodeInitializer(config, cluster=sim, machine=pinned(Pin.NONE), name="node")
+        node = NodeInitializer(config, cluster=sim, name="node")
         async with node:
             with pytest.raises(InitializationFailed, match="lack the model: host-b"):
                 await node.wait_for("ready")

@@ -13,7 +13,8 @@ from ray.util import placement_group, remove_placement_group
 from nodeinit import CallbackCtx, LLMConfig, NodeInitializer, PermanentError
 from nodeinit.download.manifest import Manifest
 from nodeinit.errors import InitializationFailed
-from nodeinit.ray import RayCluster, group_notes, group_rows, groups
+from nodeinit.placement.labels import NODE_ID
+from nodeinit.ray import RayCluster, group_notes, group_rows
 from tests.ray.conftest import GPUS, on_hosts, run
 from tests.ray.test_node_death import POLICY, died, read
 from tests.ray.test_reservations import hosts_of
@@ -65,7 +66,7 @@ def node(cluster: RayCluster, model: Manifest, tmp_path: Path) -> Nodes:
 
 def brings(*node_ids: str, **options: Any) -> Any:
     """A group of a GPU for each of these hosts, or of four GPUs wherever Ray wants them."""
-    pins = [{groups.NODE_ID: node_id} for node_id in node_ids]
+    pins = [{NODE_ID: node_id} for node_id in node_ids]
     Brings.group = placement_group(
         [{"GPU": 1}] * (len(pins) or 4), bundle_label_selector=pins or None, name="own", **options
     )

@@ -21,7 +21,8 @@ from nodeinit.fsm.policy import Backoff, Policy
 from nodeinit.fsm.snapshot import Step
 from nodeinit.node.initializer import NodeInitializer, ReadyNode, initialize_node
 from nodeinit.node.policy import DEFAULT
-from nodeinit.ray import RayCluster, groups
+from nodeinit.placement.labels import NODE_ID
+from nodeinit.ray import RayCluster
 from tests.ray.conftest import GPUS, on_hosts, run, standing
 from tests.ray.test_fetches import hosts_of
 
@@ -195,7 +196,7 @@ def test_a_group_that_a_hook_brings_is_adopted_and_stays(
     cluster: RayCluster, config: Configs
 ) -> None:
     host = hosts_of(cluster)[2]
-    pins = [{groups.NODE_ID: host}] * 8
+    pins = [{NODE_ID: host}] * 8
     Brings.group = placement_group([{"GPU": 1}] * 8, bundle_label_selector=pins, name="its own")
 
     async def main() -> None:

@@ -22,7 +22,6 @@ from nodeinit.fsm.policy import Backoff
 from nodeinit.node.policy import DEFAULT
 from nodeinit.placement.topology import Pin
 from nodeinit.ray import RayCluster, group_rows
-from tests.node.pins import pinned
 from tests.ray.conftest import GPUS, on_hosts, run, standing
 from tests.ray.test_reservations import hosts_of
 
@@ -57,12 +56,10 @@ def node(cluster: RayCluster, model: Manifest, tmp_path: Path) -> Callable[..., 
             model_id="org/tiny",
             model_source=model.source,
             engine_kwargs={"tensor_parallel_size": 4},
-            nodeinit={"store": str(tmp_path / "store")},
+            nodeinit={"store": str(tmp_path / "store"), "pin": pin.value},
             callback=Watches,
         )
-        return NodeInitializer(
-            config, cluster=cluster, machine=pinned(pin), policy=POLICY, name="llm"
-        )
+        return NodeInitializer(config, cluster=cluster, policy=POLICY, name="llm")
 
     return make
 

@@ -13,7 +13,6 @@ from nodeinit.clusters.sim_policy import choose
 from nodeinit.download.manifest import Manifest
 from nodeinit.placement.topology import Bundle, Pin, PlacementPlan
 from nodeinit.ray import RayCluster
-from tests.node.pins import pinned
 from tests.ray.conftest import GPUS, on_hosts, run, standing
 from tests.ray.test_reservations import hosts_of
 
@@ -124,12 +123,12 @@ def test_a_node_follows_where_ray_put_its_workers(
         model_id="org/tiny",
         model_source=model.source,
         engine_kwargs={"tensor_parallel_size": 2},
-        nodeinit={"store": str(tmp_path_factory.mktemp("store"))},
+        nodeinit={"store": str(tmp_path_factory.mktemp("store")), "pin": "none"},
     )
 
     async def main() -> None:
         await cluster.reserve(on_hosts(*[first] * 6, *[second] * 4), "others")
-        async with NodeInitializer(config, cluster=cluster, machine=pinned(Pin.NONE)) as node:
+        async with NodeInitializer(config, cluster=cluster) as node:
             await node.wait_for("ready")
             assert node.ctx.attempt == 2
             assert node.ctx.placement is not None and node.ctx.plan is not None

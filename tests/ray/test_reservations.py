@@ -11,10 +11,11 @@ from ray.util import placement_group, remove_placement_group
 
 from nodeinit.clusters.base import Displaced
 from nodeinit.errors import PermanentError, TemporaryError
+from nodeinit.placement.labels import NODE_ID
 from nodeinit.placement.planner import plan as make_plan
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.topology import Bundle, Placement, PlacementPlan
-from nodeinit.ray import RayCluster, group_rows, groups, reservations, watching
+from nodeinit.ray import RayCluster, group_rows, reservations, watching
 from nodeinit.testing.virtual_time import run_virtual
 from tests.ray.conftest import GPUS, on_hosts, run, standing
 
@@ -231,9 +232,7 @@ def test_what_is_removed_can_be_had_again_at_once(cluster: RayCluster) -> None:
 
 def test_an_adopted_group_is_observed_and_left_alone(cluster: RayCluster) -> None:
     host = hosts_of(cluster)[1]
-    group = placement_group(
-        [{"GPU": 2}, {"CPU": 1}], bundle_label_selector=[{groups.NODE_ID: host}] * 2
-    )
+    group = placement_group([{"GPU": 2}, {"CPU": 1}], bundle_label_selector=[{NODE_ID: host}] * 2)
 
     async def main() -> None:
         placement = await cluster.observe(group)
@@ -254,7 +253,7 @@ def test_an_adopted_group_may_take_its_time(cluster: RayCluster) -> None:
 
     async def main() -> None:
         await cluster.reserve(on_hosts(*[host] * GPUS), "others")
-        group = placement_group([{"GPU": 1}], bundle_label_selector=[{groups.NODE_ID: host}])
+        group = placement_group([{"GPU": 1}], bundle_label_selector=[{NODE_ID: host}])
         observing = asyncio.ensure_future(cluster.observe(group))
         await asyncio.sleep(0.2)
         assert not observing.done()

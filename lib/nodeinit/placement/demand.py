@@ -69,8 +69,7 @@ def demand_of(
     seated = {
         members
         for members in (*blocks, *singles)
-        if request.strategy == "STRICT_SPREAD"
-        or (parts > 2 and not anyhow and members in blocks)
+        if request.strategy == "STRICT_SPREAD" or (parts > 2 and not anyhow and members in blocks)
     }
     kinds = set(request.bundles)
     named = {name for bundle in kinds for name in bundle.resources} - {"GPU", "CPU"}

@@ -18,6 +18,9 @@ from collections.abc import Mapping
 ACCELERATOR_TYPE = "ray.io/accelerator-type"
 """The label in which Ray says what accelerator a host has."""
 
+NODE_ID = "ray.io/node-id"
+"""The label that every host of Ray has: its own id."""
+
 _VALUE = r"[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?"
 _CONDITION = re.compile(rf"!?{_VALUE}|!?in\({_VALUE}(?:,{_VALUE})*\)|")
 _KEY = re.compile(rf"(?:(?P<prefix>{_VALUE}(?:\.{_VALUE})*)/)?{_VALUE}")

@@ -8,6 +8,7 @@ import attrs
 
 from nodeinit.frozen import FrozenMap, freeze_map
 from nodeinit.placement.hosts import Bundle
+from nodeinit.placement.labels import NODE_ID
 
 
 class Pin(enum.StrEnum):
@@ -39,6 +40,19 @@ class PlacementPlan:
     def hosts(self) -> tuple[str, ...]:
         """The distinct hosts, in order of their first bundle: the first holds the engine."""
         return tuple(dict.fromkeys(self.node_ids))
+
+    @property
+    def selectors(self) -> tuple[FrozenMap, ...]:
+        """The label selector of each bundle: its own, and the hosts that it is pinned to."""
+        own = tuple(bundle.labels for bundle in self.bundles)
+        match self.pin:
+            case Pin.NODE:
+                pinned = zip(own, self.node_ids, strict=True)
+                return tuple(labels.set(NODE_ID, node_id) for labels, node_id in pinned)
+            case Pin.HOSTS:
+                return tuple(labels.set(NODE_ID, f"in({','.join(self.hosts)})") for labels in own)
+            case Pin.NONE:
+                return own
 
 
 @attrs.frozen

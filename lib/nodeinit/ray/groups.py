@@ -13,9 +13,6 @@ from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.frozen import thaw
 from nodeinit.placement.topology import UNIT, Pin, PlacementPlan
 
-NODE_ID = "ray.io/node-id"
-"""The label that every host of Ray has."""
-
 
 def create(plan: PlacementPlan, name: str) -> str:
     """Ask for a group, pinned as the plan says; answers its id, before it is placed.
@@ -34,28 +31,13 @@ def create(plan: PlacementPlan, name: str) -> str:
             name=name,
             # Older versions (2.51) look at no label when all bundles go to one host, only at this.
             _soft_target_node_id=plan.node_ids[0] if pinned_together else None,
-            bundle_label_selector=_selectors(plan),
+            bundle_label_selector=[thaw(selector) for selector in plan.selectors],
         )
     except (TypeError, ValueError) as error:
         raise PermanentError(f"Ray does not take the placement group {name}: {error}") from error
     except ray.exceptions.RaySystemError as error:
         raise TemporaryError(f"Ray did not create the placement group {name}: {error}") from error
     return str(group.id.hex())
-
-
-def _selectors(plan: PlacementPlan) -> list[dict[str, str]]:
-    """The label selector of each bundle: its own, and the hosts that it is pinned to."""
-    labels = [dict(thaw(bundle.labels)) for bundle in plan.bundles]
-    match plan.pin:
-        case Pin.NODE:
-            return [
-                {**own, NODE_ID: node_id}
-                for own, node_id in zip(labels, plan.node_ids, strict=True)
-            ]
-        case Pin.HOSTS:
-            return [{**own, NODE_ID: f"in({','.join(plan.hosts)})"} for own in labels]
-        case Pin.NONE:
-            return labels
 
 
 def remove(group_id: str) -> None:
