@@ -99,6 +99,12 @@ def read_pods(directory: Path, name: str) -> list[Pod]:
     ]
 
 
+def lists(directory: Path) -> list[str]:
+    """The names of the lists of pods that are there."""
+    begin = "openb_pod_list_"
+    return sorted(path.stem.removeprefix(begin) for path in directory.glob(f"{begin}*.csv"))
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as lines:
         return list(csv.DictReader(lines))
