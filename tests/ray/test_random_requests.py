@@ -125,7 +125,8 @@ class Traffic:
             bundle_label_selector=[dict(bundle.labels) for bundle in request.bundles],
         )
         row = await _first_try(group.id.hex())
-        await self.cluster.remove(name)
+        # Not by its name: a group that we did not make is nothing that a cluster would remove.
+        await self.cluster._removals.remove(group.id.hex())
         await self.at_rest()
         assert tuple(bundle.resources for bundle in row.bundles) == tuple(
             bundle.resources for bundle in request.bundles

@@ -16,6 +16,7 @@ from nodeinit.placement.explain import Infeasible
 from nodeinit.placement.occupancy import occupied
 from nodeinit.placement.planner import plan
 from nodeinit.placement.request import PlacementRequest
+from nodeinit.placement.shelves import shelves_of
 from nodeinit.placement.topology import ClusterSnapshot, PlacementPlan, total_of
 
 Named: TypeAlias = tuple[str, PlacementRequest]
@@ -31,8 +32,14 @@ def plan_all(
     never reconsidered, so one may be found not to fit although all would fit if laid otherwise.
     """
     found: dict[int, PlacementPlan | Infeasible] = {}
+    sizes = {request: _size(request, snapshot) for request in {r for _, r in requests}}
     refused: dict[PlacementRequest, Infeasible] = {}  # on the snapshot as it is now
-    for i in sorted(range(len(requests)), key=lambda i: _rank(requests[i], snapshot)):
+
+    def rank(i: int) -> tuple[Any, ...]:
+        name, request = requests[i]
+        return *sizes[request], _natural(name), json.dumps(request.to_dict(), sort_keys=True)
+
+    for i in sorted(range(len(requests)), key=rank):
         name, request = requests[i]
         answer = refused.get(request) or plan(request, snapshot)
         if isinstance(answer, PlacementPlan):
@@ -44,10 +51,10 @@ def plan_all(
     return tuple((name, found[i]) for i, (name, _) in enumerate(requests))
 
 
-def _rank(named: Named, snapshot: ClusterSnapshot) -> tuple[Any, ...]:
+def _size(request: PlacementRequest, snapshot: ClusterSnapshot) -> tuple[int, ...]:
     """What comes first is smaller: the largest, and of equal ones the one with fewer hosts."""
-    name, request = named
-    units = demand_of(request, spans(request)[0]).units
+    demand = demand_of(request, spans(request)[0])
+    units = demand.units
     sizes: list[int] = []
     for resource in ("GPU", "TPU", "CPU"):
         of_units = [
@@ -55,8 +62,8 @@ def _rank(named: Named, snapshot: ClusterSnapshot) -> tuple[Any, ...]:
         ]
         sizes += [-max(of_units), -sum(of_units)]
     terms = {term for unit in units for term in unit.terms}
-    able = sum(all(term.admits(host) for term in terms) for host in snapshot.alive)
-    return *sizes, able, _natural(name), json.dumps(request.to_dict(), sort_keys=True)
+    able = shelves_of(snapshot, demand.view(hopeful=False)).able(terms)
+    return *sizes, able
 
 
 def _natural(name: str) -> tuple[tuple[str, int], ...]:

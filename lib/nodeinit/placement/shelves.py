@@ -134,17 +134,25 @@ class Shelves:
 
     def updated(self, changes: Sequence[Change]) -> Shelves:
         """The shelves after some hosts changed."""
-        after = Shelves(self.view, [*self.shelves], [*self.node_ids])
+        after = self
         for old, new in changes:
             was = None if old is None else self.view.shelf_of(old)
             is_now = None if new is None else self.view.shelf_of(new)
             if was == is_now:
                 continue
+            if after is self:
+                after = Shelves(self.view, [*self.shelves], [*self.node_ids])
             if old is not None and was is not None:
                 after._take_off(was, old.node_id)
             if new is not None and is_now is not None:
                 after._put_on(is_now, new.node_id)
         return after
+
+    def able(self, terms: Iterable[Term]) -> int:
+        """How many hosts there are that have all of these terms, whatever is free on them."""
+        mask = self.view.mask(terms)
+        pairs = zip(self.shelves, self.node_ids, strict=True)
+        return sum(len(ids) for shelf, ids in pairs if shelf[3] & mask == mask)
 
     def fitting(self, needs: Row) -> Iterator[int]:
         """The numbers of the shelves that have all of `needs`, the least room first.
