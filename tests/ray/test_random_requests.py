@@ -27,6 +27,7 @@ from tests.placement.exact import feasible
 from tests.ray.arrivals import arrival
 from tests.ray.conftest import run
 from tests.ray.ledger import Ledger
+from tests.ray.raw import give_back
 
 RUNS = int(os.environ.get("NODEINIT_RUNS", "25"))
 ALONE = 0.5  # the share of requests that Ray tries by itself first
@@ -125,8 +126,7 @@ class Traffic:
             bundle_label_selector=[dict(bundle.labels) for bundle in request.bundles],
         )
         row = await _first_try(group.id.hex())
-        # Not by its name: a group that we did not make is nothing that a cluster would remove.
-        await self.cluster._removals.remove(group.id.hex())
+        await give_back(self.cluster, group)
         await self.at_rest()
         assert tuple(bundle.resources for bundle in row.bundles) == tuple(
             bundle.resources for bundle in request.bundles

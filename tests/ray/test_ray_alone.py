@@ -11,6 +11,7 @@ from nodeinit.placement.topology import UNIT, Bundle, PlacementPlan
 from nodeinit.ray import RayCluster, group_rows
 from tests.ray.conftest import GPUS, on_hosts, run
 from tests.ray.ledger import Ledger
+from tests.ray.raw import give_back
 
 
 def test_a_refusal_counts_as_taken_until_the_host_has_something_to_report(
@@ -52,7 +53,7 @@ def test_a_refusal_counts_as_taken_until_the_host_has_something_to_report(
                 break
             await asyncio.sleep(0.05)
         assert believed.free("GPU") == 12_000 == UNIT * 3 - 18_000
-        await cluster._removals.remove(group.id.hex())  # not one of ours
+        await give_back(cluster, group)
         for name in (*plans, "something"):
             await cluster.remove(name)
 

@@ -6,6 +6,7 @@ exists with it, so what a person is told to try does work.
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
@@ -22,6 +23,9 @@ from nodeinit.placement.shelves import Term
 from nodeinit.placement.topology import ClusterSnapshot
 
 _HINT = "accelerator_type:"
+
+_MOST_GROUPS = 16
+"""So many groups are thought away, each by itself; somebody has to end one of them after all."""
 
 
 @attrs.frozen
@@ -156,11 +160,27 @@ def _fewer_ranks(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterat
 
 def _without_others(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
     """The cluster without one of the groups on it, the smallest first; then without any load."""
-    for group in sorted(snapshot.groups, key=_size_of):
-        if any(node_id is not None for node_id in group.assigned):
-            text = f"when group {group.name or group.group_id!r} is gone"
-            yield Alternative(text, request, snapshot.without(group))
-    yield Alternative("when its hosts are empty", request, snapshot.emptied())
+    empty = Alternative("when its hosts are empty", request, snapshot.emptied())
+    if not _fits(empty):
+        return  # then no group is to blame
+    units = {unit.bundles for unit in demand_of(request, spans(request)[-1]).units}
+    least = min(total_of((request.bundles[i] for i in unit), "GPU") for unit in units)
+    in_the_way = (g for g in snapshot.groups if _leaves_room(g, least, snapshot))
+    for group in heapq.nsmallest(_MOST_GROUPS, in_the_way, key=_size_of):
+        text = f"when group {group.name or group.group_id!r} is gone"
+        yield Alternative(text, request, snapshot.without(group))
+    yield empty
+
+
+def _leaves_room(group: Group, gpus: int, snapshot: ClusterSnapshot) -> bool:
+    """Whether a host would have so many GPUs (fixed point) free if a group went."""
+    for node_id in {node_id for node_id in group.assigned if node_id is not None}:
+        host = snapshot.host(node_id)
+        if host is None or not host.alive:
+            continue
+        if host.free("GPU") + total_of(group.on(node_id), "GPU") >= gpus:
+            return True
+    return False
 
 
 def _size_of(group: Group) -> tuple[int, int, str]:

@@ -265,6 +265,8 @@ def _takers(host: Host, resource: str, snapshot: ClusterSnapshot) -> Iterator[st
     """Who takes how much of a resource on a host: groups by name, then all the rest."""
     taken = int(host.total.get(resource, 0)) - host.free(resource)
     for group in snapshot.groups:
+        if host.node_id not in group.assigned:
+            continue
         if held := total_of(group.on(host.node_id), resource):
             yield f"{amount(held)} taken by group {group.name or group.group_id!r}"
             taken -= held

@@ -167,7 +167,7 @@ class ClusterSnapshot:
 
     def emptied(self) -> ClusterSnapshot:
         """The same hosts as if nothing ran on them: all that they have is free."""
-        return ClusterSnapshot(tuple(_empty(host) for host in self.hosts))
+        return self.derived("emptied", _Emptied.of).snapshot
 
     def without(self, group: Group) -> ClusterSnapshot:
         """The cluster as it will be when a group is gone: what it held is free."""
@@ -194,6 +194,28 @@ class _Uncertain:
         fewer = self.of(old for old, _ in changes if old is not None)
         more = self.of(new for _, new in changes if new is not None)
         return _Uncertain(self.count - fewer.count + more.count)
+
+
+@attrs.frozen
+class _Emptied:
+    """The hosts as if nothing ran on them, which only changes with what they are."""
+
+    snapshot: ClusterSnapshot
+
+    @classmethod
+    def of(cls, hosts: Iterable[Host]) -> _Emptied:
+        return cls(ClusterSnapshot(tuple(_empty(host) for host in hosts)))
+
+    def updated(self, changes: Sequence[Change]) -> _Emptied:
+        was = {old.node_id: _empty(old) for old, _ in changes if old is not None}
+        now = {new.node_id: _empty(new) for _, new in changes if new is not None}
+        gone = was.keys() - now.keys()
+        if gone:
+            return self.of(host for host in self.snapshot.hosts if host.node_id not in gone).updated(
+                [(None, host) for host in now.values()]
+            )
+        changed = [host for node_id, host in now.items() if was.get(node_id) != host]
+        return _Emptied(self.snapshot.after(changed)) if changed else self
 
 
 def _empty(host: Host) -> Host:

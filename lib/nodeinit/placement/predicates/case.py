@@ -33,8 +33,9 @@ class Case:
 
     @cached_property
     def hosts(self) -> dict[str, Host]:
-        """The hosts of the snapshot by id."""
-        return {host.node_id: host for host in self.snapshot.hosts}
+        """The hosts of the bundles by id, as far as the snapshot knows them."""
+        found = {node_id: self.snapshot.host(node_id) for node_id in self.node_ids if node_id}
+        return {node_id: host for node_id, host in found.items() if host is not None}
 
     @cached_property
     def by_host(self) -> dict[str, list[int]]:

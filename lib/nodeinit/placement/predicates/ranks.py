@@ -17,6 +17,8 @@ def tp_groups_whole(case: Case) -> Iterator[Finding]:
 def _lies_well(case: Case, group: Iterable[int], what: str) -> Iterator[Finding]:
     """Whether workers that compute together share one host, or equally few of several."""
     parts = Counter(case.node_id(i) for i in group)
+    if len(parts) == 1:
+        return
     shown = ", ".join(f"{case.name(host)}: {count}" for host, count in parts.items())
     first = next(iter(group))
     if len(parts) > 1 and not case.request.span_tp:
@@ -87,9 +89,10 @@ def dp_ranks_whole(case: Case) -> Iterator[Finding]:
         return
     for number, rank in enumerate(request.ranks):
         mine = {i for i in rank if i in request.workers} | {request.engines[number][0]}
-        hosts = sorted({case.name(case.node_id(i)) for i in mine})
+        hosts = {case.node_id(i) for i in mine}
         if len(hosts) > 1:
-            yield f"data-parallel rank {number} is on {', '.join(hosts)}", rank[0], None
+            shown = ", ".join(sorted(map(case.name, hosts)))
+            yield f"data-parallel rank {number} is on {shown}", rank[0], None
 
 
 def one_domain(case: Case) -> Iterator[Finding]:
