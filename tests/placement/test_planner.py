@@ -144,7 +144,7 @@ def test_the_order_of_hosts_and_groups_is_irrelevant(request, snapshot, rng):
     assert find(request, ClusterSnapshot(tuple(hosts), tuple(groups))) == find(request, snapshot)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=int(os.environ.get("NODEINIT_RUNS", "300")), deadline=None)
 @given(requests(), snapshots(), st.permutations("abcdefgh"))
 def test_other_ids_only_rename(request, snapshot, ids):
     """The chosen hosts have as much free as before, whatever the hosts are called."""

@@ -25,7 +25,8 @@ GLANCE = 64
 """Among so many kinds of hosts the one is looked for that strands the least; the tightest first."""
 
 _Preference: TypeAlias = tuple[int | Row | bool | str, ...]
-"""What orders hosts: the smaller, the better. Ends with the node id, so that no two are equal."""
+"""What orders hosts: the smaller, the better. Ends with the shelf, for what tells hosts apart
+otherwise, and the node id, so that no two are equal."""
 
 
 class GaveUp(Exception):
@@ -194,10 +195,10 @@ class Packing:
         count = min(wanted, times(room, self._needs)) if bulk else 0
         taken = _more(needs, self._needs, count)
         stranded = self._stranding(host.shelf, host.room, taken)
-        return wanted - count, stranded, _less(host.room, taken), host.node_id
+        return wanted - count, stranded, _less(host.room, taken), host.shelf, host.node_id
 
     def _spread_preference(self, host: _Host, needs: Row) -> _Preference:
-        return len(host.units) + host.count, _less(host.room, needs), host.node_id
+        return len(host.units) + host.count, _less(host.room, needs), host.shelf, host.node_id
 
     def _unopened(self, needs: Row, mask: int, wanted: int) -> Iterator[_Host]:
         """A fresh host of each shelf that fits `needs` and these terms, the best first.
