@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -51,7 +52,7 @@ class Bundle:
             {name: steps for name, (value, steps) in asked.items() if value != 0}, labels or {}
         )
 
-    @property
+    @cached_property
     def gpu(self) -> int:
         """GPUs in fixed point."""
         return int(self.resources.get("GPU", 0))
