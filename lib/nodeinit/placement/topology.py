@@ -19,6 +19,7 @@ from nodeinit.placement.amounts import UNIT, amount, fixed, reported
 from nodeinit.placement.hosts import Bundle, Group, Host, names, total_of
 from nodeinit.placement.placed import Pin, PlacedBundle, Placement, PlacementPlan
 
+# All the words of a placement can be had from here.
 __all__ = [
     "UNIT",
     "Bundle",
