@@ -96,3 +96,17 @@ def test_a_group_that_goes_gives_back_what_it_held_and_no_more():
     assert after.host("a").free("GPU") == 3 * UNIT
     assert after.groups == ()
     assert after.without(held).host("a").free("GPU") == 4 * UNIT
+
+
+def test_a_cluster_is_emptied_once_and_follows_hosts_that_come_and_go():
+    snapshot = ClusterSnapshot((host("a", 8, 2), host("b", 8, 3)))
+    empty = snapshot.emptied()
+    assert empty == ClusterSnapshot((host("a", 8), host("b", 8)))
+    busier = snapshot.after([host("a", 8, 1)])
+    assert busier.emptied() is empty
+    joined = busier.after([host("c", 4, 1)])
+    assert joined.emptied() == ClusterSnapshot((host("a", 8), host("b", 8), host("c", 4)))
+    gone = joined.now(joined.hosts[1:], ())
+    assert gone.emptied() == ClusterSnapshot((host("b", 8), host("c", 4)))
+    dead = gone.after([host("b", 8, alive=False)])
+    assert [h.alive for h in dead.emptied().hosts] == [False, True]

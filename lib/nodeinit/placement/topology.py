@@ -208,15 +208,16 @@ class _Emptied:
         return cls(ClusterSnapshot(tuple(_empty(host) for host in hosts)))
 
     def updated(self, changes: Sequence[Change]) -> _Emptied:
-        was = {old.node_id: _empty(old) for old, _ in changes if old is not None}
-        now = {new.node_id: _empty(new) for _, new in changes if new is not None}
-        gone = was.keys() - now.keys()
-        if gone:
-            return self.of(host for host in self.snapshot.hosts if host.node_id not in gone).updated(
-                [(None, host) for host in now.values()]
-            )
-        changed = [host for node_id, host in now.items() if was.get(node_id) != host]
-        return _Emptied(self.snapshot.after(changed)) if changed else self
+        emptied = [(old and _empty(old), new and _empty(new)) for old, new in changes]
+        if all(old == new for old, new in emptied):
+            return self
+        hosts = {host.node_id: host for host in self.snapshot.hosts}
+        for old, new in emptied:
+            if new is not None:
+                hosts[new.node_id] = new
+            elif old is not None:
+                del hosts[old.node_id]
+        return _Emptied(self.snapshot.now(hosts.values(), ()))
 
 
 def _empty(host: Host) -> Host:
