@@ -79,6 +79,9 @@ settings_of_nodeinit = st.fixed_dictionaries(
         "replans": st.integers(0, 9),
         "hook_deadline": st.floats(0.001, 1e6),
         "span_tp": st.booleans(),
+        "labels": st.dictionaries(
+            st.sampled_from(["zone", "tier"]), st.sampled_from(["a", "!b", "in(a,b)"]), min_size=1
+        ),
         "topology": st.sampled_from(["rack", "ray.io/tpu-slice-name"]),
         "pin": st.sampled_from(["node", "hosts", "none"]),
         "probe_gpus": st.booleans(),

@@ -99,6 +99,19 @@ def test_topology_and_pin_are_read():
     assert (request().topology, request().pin) == (None, Pin.NODE)
 
 
+def test_label_selectors_are_those_of_serve_and_our_own():
+    made = request(
+        engine_kwargs={"tensor_parallel_size": 2},
+        deployment_config={"placement_group_bundle_label_selector": [{"tier": "!spot"}]},
+        nodeinit={"labels": {"zone": "in(a,b)", "tier": "gold"}},
+    )
+    assert [dict(bundle.labels) for bundle in made.bundles] == [
+        {"zone": "in(a,b)", "tier": "!spot"}
+    ] * 2
+    with pytest.raises(ConfigError, match=r"experimental_configs.nodeinit.labels: 'in\(a, b\)'"):
+        request(nodeinit={"labels": {"zone": "in(a, b)"}})
+
+
 def test_span_tp_is_read():
     kwargs = {"engine_kwargs": {"tensor_parallel_size": 2}}
     assert not request(**kwargs).span_tp

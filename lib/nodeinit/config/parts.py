@@ -52,9 +52,10 @@ class Settings:
     Only what the user wrote: `None` or an empty mapping where nothing was. `deadlines` maps phases
     to seconds, `attempts` to how often each is tried. `replans` is how many new plans may follow
     the first, `hook_deadline` (seconds) bounds one call of a hook, `span_tp` allows a tensor
-    parallel group on several hosts, `topology` is a label whose value all hosts must share, `pin`
-    is how much of a plan Ray is told (`node`, `hosts` or `none`), `probe_gpus` has every reserved
-    bundle say which GPUs a process in it sees, `seed` feeds the jitter of delays.
+    parallel group on several hosts, `labels` is a selector that every host must satisfy, `topology`
+    a label whose value all hosts must share, `pin` is how much of a plan Ray is told (`node`,
+    `hosts` or `none`), `probe_gpus` has every reserved bundle say which GPUs a process in it sees,
+    `seed` feeds the jitter of delays.
     """
 
     given_store: str | None = attrs.field(default=None, alias="store")
@@ -63,6 +64,7 @@ class Settings:
     replans: int | None = None
     hook_deadline: float | None = None
     span_tp: bool | None = None
+    labels: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map)
     topology: str | None = None
     pin: str | None = None
     probe_gpus: bool | None = None

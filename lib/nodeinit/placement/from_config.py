@@ -17,6 +17,7 @@ from nodeinit.placement.checks import to_bundles
 from nodeinit.placement.domains import TPU_SLICE
 from nodeinit.placement.placed import Pin
 from nodeinit.placement.request import PlacementRequest
+from nodeinit.placement.selectors import selected
 from nodeinit.placement.tpu import slice_bundles
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def request_from_config(config: LLMConfig) -> PlacementRequest:
         # As upstream does it: every bundle gets the hint, and one that is written down wins.
         amounts = [{f"accelerator_type:{kind}": HINT, **bundle} for bundle in amounts]
     try:
-        return PlacementRequest(
+        request = PlacementRequest(
             to_bundles(amounts),
             strategy=config.strategy,
             tensor_parallel_size=config.tensor_parallel_size,
@@ -60,6 +61,7 @@ def request_from_config(config: LLMConfig) -> PlacementRequest:
         repeated = config.bundle_per_worker is not None
         faults = [attrs.evolve(f, where=_path(f.where, repeated)) for f in error.faults]
         raise ConfigError(tuple(dict.fromkeys(faults)), source=config.model_id) from None
+    return attrs.evolve(request, bundles=selected(request.bundles, config))
 
 
 def _amounts(config: LLMConfig) -> Sequence[Mapping[str, float]]:

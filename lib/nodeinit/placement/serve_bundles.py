@@ -12,14 +12,13 @@ Source: ray 2.60 `ray/llm/_internal/serve/core/server/llm_server.py`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.frozen import EMPTY, thaw
-from nodeinit.placement import labels
 from nodeinit.placement.checks import of_amounts, to_bundles
 from nodeinit.placement.from_config import request_from_config
 from nodeinit.placement.request import PlacementRequest
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from nodeinit.config import LLMConfig
 
 _OPTIONS = "deployment_config.ray_actor_options"
-_SELECTOR = "placement_group_bundle_label_selector"
 
 
 @attrs.frozen
@@ -62,13 +60,9 @@ def serve_request(config: LLMConfig) -> PlacementRequest:
     # SGLang's bundles have room for the actor already.
     if "placement_group_bundles" not in (config.placement_group_config or EMPTY):
         bundles = (_both(bundles[0], _actor(config)), *bundles[1:])
-    selected = tuple(
-        attrs.evolve(bundle, labels={**bundle.labels, **selector})
-        for bundle, selector in zip(bundles, _selectors(config, len(bundles)), strict=True)
-    )
     strategy = request.strategy if config.data_parallel_size == 1 else "PACK"
     try:
-        return attrs.evolve(request, bundles=selected, strategy=strategy)
+        return attrs.evolve(request, bundles=bundles, strategy=strategy)
     except ConfigError as error:
         # The request was sound before the actor was in it.
         faults = tuple(attrs.evolve(fault, where=_OPTIONS) for fault in error.faults)
@@ -114,31 +108,3 @@ def _placed(fault: Fault) -> Fault:
     name = fault.where.removeprefix("bundles[0]").removeprefix(".")
     own = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
     return attrs.evolve(fault, where=f"{_OPTIONS}.{own.get(name) or f'resources.{name}'}")
-
-
-def _selectors(config: LLMConfig, count: int) -> Sequence[Mapping[str, str]]:
-    """The label selector of each bundle: one is given for each, or one for all."""
-    where = f"deployment_config.{_SELECTOR}"
-    given: Any = config.deployment_config.get(_SELECTOR)
-    if not given:
-        return [EMPTY] * count
-    faults = [*_of_selectors(where, given, count)]
-    if faults:
-        raise ConfigError(tuple(faults), source=config.model_id)
-    return list(given) * (count if len(given) == 1 else 1)
-
-
-def _of_selectors(where: str, given: Any, count: int) -> Iterator[Fault]:
-    if isinstance(given, str | Mapping) or not isinstance(given, Sequence):
-        yield Fault(
-            where, "is not a list of label selectors", repr(thaw(given)), "write [{zone: a}]"
-        )
-        return
-    if len(given) not in (1, count):
-        remedy = "give one for each bundle, or a single one for all"
-        yield Fault(where, f"are not as many as the {count} bundles", str(len(given)), remedy)
-    for i, selector in enumerate(given):
-        wrong = "is not a label selector" if not isinstance(selector, Mapping) else None
-        problem = wrong or labels.problem(selector)
-        if problem:
-            yield Fault(f"{where}[{i}]", problem, repr(thaw(selector)))
