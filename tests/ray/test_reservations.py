@@ -117,6 +117,29 @@ def test_stolen_capacity_displaces_and_leaves_nothing(cluster: RayCluster) -> No
     run(main)
 
 
+def test_a_refusal_leaves_no_belief_that_something_is_taken(cluster: RayCluster) -> None:
+    """Of three GPUs 0.4 is left each: 0.6 fits the sum and no GPU, and Ray must not forget that."""
+    host = hosts_of(cluster)[0]
+
+    async def main() -> None:
+        await cluster.reserve(on_hosts(*[host] * 3, GPU=0.6), "slices")
+        await cluster.reserve(on_hosts(*[host] * (GPUS - 3)), "whole")
+        with pytest.raises(Displaced):
+            await cluster.reserve(on_hosts(host, GPU=0.6), "llm")
+        for _ in range(100):
+            seen = (await cluster.snapshot()).host(host)
+            assert seen is not None
+            if seen.free("GPU") == 12_000:
+                break
+            await asyncio.sleep(0.05)
+        assert seen.free("GPU") == 12_000
+        await cluster.reserve(on_hosts(*[host] * 3, GPU=0.4), "crumbs")
+        for name in ("slices", "whole", "crumbs"):
+            await cluster.remove(name)
+
+    run(main)
+
+
 def test_a_plan_for_a_host_that_is_gone_is_displaced_at_once(cluster: RayCluster) -> None:
     async def main() -> None:
         with pytest.raises(Displaced, match="dead"):

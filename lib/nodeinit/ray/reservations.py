@@ -14,7 +14,7 @@ from typing import Any
 
 from nodeinit.clusters.base import Displaced
 from nodeinit.errors import NodeInitError, PermanentError, TemporaryError
-from nodeinit.placement.topology import Placement, PlacementPlan
+from nodeinit.placement.topology import Bundle, Placement, PlacementPlan
 from nodeinit.ray import group_notes, group_rows, groups, room
 from nodeinit.ray.group_rows import Row
 from nodeinit.ray.polling import Call, Ticker
@@ -28,6 +28,10 @@ _STALE = 0.3  # seconds for which what is said to be free may be out of date
 _PATIENCE = 15.0  # seconds without progress although all that is asked for is free
 
 
+class _Refused(Displaced):
+    """Hosts were asked and refused, or Ray knew that they would."""
+
+
 class Reservations:
     """The groups that this process made, by name."""
 
@@ -38,6 +42,28 @@ class Reservations:
 
     async def reserve(self, plan: PlacementPlan, name: str) -> Placement:
         """See `Cluster.reserve`."""
+        try:
+            return await self._reserve(plan, name)
+        except _Refused:
+            await clean_up(self._stir(plan.hosts, name), f"having hosts report after {name}")
+            raise
+
+    async def _stir(self, hosts: tuple[str, ...], name: str) -> None:
+        """Have hosts report what is free, by taking a byte of their memory and giving it back.
+
+        A host that refuses its first bundle reports nothing, since nothing has changed there; and
+        Ray goes on believing that the bundles are on it.
+        """
+        byte = PlacementPlan((Bundle.of(memory=1),) * len(hosts), hosts)
+        stirring = f"{name}-stir"
+        try:
+            await self._reserve(byte, stirring)
+        except Displaced as displaced:  # a host died: it has nothing to report
+            log.debug("%s: %s", stirring, displaced)
+        else:
+            await self.remove(stirring)
+
+    async def _reserve(self, plan: PlacementPlan, name: str) -> Placement:
         # In a task of its own: a cancel must not lose the id of a group that is being created.
         creating = asyncio.ensure_future(self._call(_create, plan, name))
         self._made[name] = creating
@@ -106,7 +132,7 @@ class Reservations:
             if lacking is None:
                 short_since = None
                 if impatient:
-                    raise Displaced(
+                    raise _Refused(
                         f"Ray refused the plan {row.tries} times although every host has what it "
                         "needs in sum; shares of single GPUs may be too scattered"
                     )
@@ -114,7 +140,7 @@ class Reservations:
             # What Ray says to be free lags behind: believe it when it goes on saying so.
             short_since = now() if short_since is None else short_since
             if now() - short_since >= _STALE:
-                raise Displaced(lacking)
+                raise _Refused(lacking)
 
     async def _take_back(self, name: str) -> bool:
         """Remove a group that was made here, if it was; whether that is known."""
