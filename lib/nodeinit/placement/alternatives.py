@@ -14,12 +14,12 @@ import attrs
 
 from nodeinit.frozen import EMPTY
 from nodeinit.placement import labels
-from nodeinit.placement.demand import demand_of, spans
+from nodeinit.placement.demand import Demand, demand_of, spans
 from nodeinit.placement.domains import TPU_SLICE
 from nodeinit.placement.hosts import Bundle, Group, Host, names, total_of
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.search import find
-from nodeinit.placement.shelves import Term
+from nodeinit.placement.shelves import Term, shelves_of
 from nodeinit.placement.topology import ClusterSnapshot
 
 _HINT = "accelerator_type:"
@@ -184,13 +184,13 @@ def _leaves_room(group: Group, gpus: int, snapshot: ClusterSnapshot) -> bool:
 
 
 def _size_of(group: Group) -> tuple[int, int, str]:
-    return sum(bundle.gpu for bundle in group.bundles), len(group.bundles), group.group_id
+    return group.gpu, len(group.bundles), group.group_id
 
 
 def _more_hosts(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterator[Alternative]:
     """The cluster with the least number of further, empty hosts like the largest that would do."""
     demand = demand_of(request, spans(request)[0])
-    model = _largest(snapshot, demand.units[0].terms)
+    model = _largest(snapshot, demand, request.device or "CPU", demand.units[0].terms)
     if model is None:
         return
     like = names(snapshot.hosts)[model.node_id]
@@ -209,12 +209,17 @@ def _more_hosts(request: PlacementRequest, snapshot: ClusterSnapshot) -> Iterato
         yield grown(counts[bisect_left(counts, True, key=lambda count: _fits(grown(count)))])
 
 
-def _largest(snapshot: ClusterSnapshot, terms: Iterable[Term]) -> Host | None:
-    fitting = [host for host in snapshot.alive if all(term.admits(host) for term in terms)]
-    sizes = ("GPU", "TPU", "CPU", "memory")
-    return max(
-        fitting, key=lambda host: tuple(host.total.get(name, 0) for name in sizes), default=None
+def _largest(
+    snapshot: ClusterSnapshot, demand: Demand, device: str, terms: Iterable[Term]
+) -> Host | None:
+    """The host with these terms that has the most of the device, and then of all else."""
+    shelves = shelves_of(snapshot.emptied(), demand.view(hopeful=False))
+    column, mask = demand.columns.index(device), shelves.view.mask(terms)
+    rooms = (
+        (room, at) for at, (room, *_, admits) in enumerate(shelves.shelves) if admits & mask == mask
     )
+    best = max(rooms, key=lambda found: (found[0][column], found[0]), default=None)
+    return None if best is None else snapshot.host(shelves.node_ids[best[1]][0])
 
 
 def accelerators(host: Host) -> set[str]:

@@ -21,7 +21,7 @@ from nodeinit.placement.demand import Unit, demand_of, spans
 from nodeinit.placement.hosts import Host, names, total_of
 from nodeinit.placement.packing import times
 from nodeinit.placement.request import PlacementRequest
-from nodeinit.placement.shelves import SEAT, Term
+from nodeinit.placement.shelves import SEAT, Row, Term, shelves_of
 from nodeinit.placement.topology import ClusterSnapshot
 
 
@@ -65,10 +65,11 @@ class _Examination:
         self.request, self.snapshot, self.temporary = request, snapshot, temporary
         self.demand = demand_of(request, spans(request)[0])
         seen = snapshot if temporary else snapshot.emptied()
-        view = self.demand.view(hopeful=seen.uncertain)
+        self.view = self.demand.view(hopeful=seen.uncertain)
         self.hosts = seen.alive
         self.names = names(snapshot.hosts)
-        self.rooms = {h.node_id: view.room(h) for h in self.hosts}
+        # Those of hosts that no bundle may be on are not there; hardly anybody asks for them.
+        self.rooms = shelves_of(seen, self.view).rooms()
         self.excluded: list[Excluded] = []
 
     def result(self) -> Diagnosis:
@@ -126,14 +127,17 @@ class _Examination:
         wanted = f"needs {self._all_of(unit)} on one host{self._why(unit)}"
         return Diagnosis(f"{wanted}; no host has all of it", "one host")
 
+    def _room(self, host: Host) -> Row:
+        return self.rooms.get(host.node_id) or self.view.room(host)
+
     def _has(self, column: int, need: int, host: Host) -> bool:
-        return self.rooms[host.node_id][column] >= need
+        return self._room(host)[column] >= need
 
     def _too_small(self, unit: Unit, column: int, hosts: tuple[Host, ...]) -> Diagnosis:
         """A unit needs more of one resource than any host has."""
         need = unit.needs[column]
-        best = max(hosts, key=lambda host: self.rooms[host.node_id][column])
-        have = self.rooms[best.node_id][column]
+        best = max(hosts, key=lambda host: self._room(host)[column])
+        have = self._room(best)[column]
         name = self.demand.columns[column]
         needs = f"needs {self._show(column, need)} on one host{self._why(unit)}"
         size = "largest free host" if self.temporary else "largest host"
@@ -190,7 +194,7 @@ class _Examination:
     def _count(self, host: Host, unit: Unit) -> int:
         if not all(term.admits(host) for term in unit.terms):
             return 0
-        return times(self.rooms[host.node_id], unit.needs)
+        return times(self._room(host), unit.needs)
 
     @property
     def _free(self) -> str:

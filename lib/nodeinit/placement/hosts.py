@@ -123,6 +123,11 @@ class Group:
     strategy: str
     assigned: tuple[str | None, ...]
 
+    @cached_property
+    def gpu(self) -> int:
+        """The GPUs of all its bundles, fixed point."""
+        return sum(bundle.gpu for bundle in self.bundles)
+
     def on(self, node_id: str) -> tuple[Bundle, ...]:
         """Its bundles on one host."""
         placed = zip(self.bundles, self.assigned, strict=False)

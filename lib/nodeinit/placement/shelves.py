@@ -148,6 +148,11 @@ class Shelves:
                 after._put_on(is_now, new.node_id)
         return after
 
+    def rooms(self) -> dict[str, Row]:
+        """The room on each host, by node id."""
+        pairs = zip(self.shelves, self.node_ids, strict=True)
+        return {node_id: shelf[0] for shelf, ids in pairs for node_id in ids}
+
     def able(self, terms: Iterable[Term]) -> int:
         """How many hosts there are that have all of these terms, whatever is free on them."""
         mask = self.view.mask(terms)
