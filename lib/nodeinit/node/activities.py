@@ -175,18 +175,22 @@ async def _give_back(run: Run, name: str) -> None:
     run.dropped(Holding.GROUP, name)
 
 
+_LET_GO = 5.0  # seconds; Ray takes a tenth of one to remove a group
+
+
 async def watch_node(ctx: CallbackCtx, run: Run) -> str:
     """`ready`: waits until the placement is no longer what it was, and says why.
 
     The group is given back at once, before any hook is asked what it thinks: Ray may be trying to
-    place it again before the groups of everybody else (ray#65970). What fails here the undo repeats.
+    place it again before the groups of everybody else (ray#65970). But a node that is lost is not
+    called ready for longer than a moment: what fails here, or takes longer, the undo repeats.
     """
     if ctx.placement is None:
         raise PermanentError("a ready node has a placement")
     why: str = await run.cluster.lost(ctx.placement)
     if not ctx.placement.adopted:
         with contextlib.suppress(Exception):
-            async with asyncio.timeout(run.policy.undo_deadline):
+            async with asyncio.timeout(_LET_GO):
                 await _give_back(run, ctx.placement.name)
     return why
 
