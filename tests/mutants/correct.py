@@ -6,9 +6,11 @@ import asyncio
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import attrs
+import ray
+import ray.util
+from ray.util.placement_group import PlacementGroup
 
 from nodeinit import (
     CallbackCtx,
@@ -17,7 +19,6 @@ from nodeinit import (
     PlacementRequest,
     TemporaryError,
 )
-from tests.mutants import fake_ray as ray
 from tests.mutants.registry import correct
 
 
@@ -132,16 +133,16 @@ class BringsItsGroup:
     """A group of its own, known before the first wait, removed when it comes to nothing."""
 
     def __init__(self) -> None:
-        self.group: Any = None
+        self.group: PlacementGroup | None = None
 
     async def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
         request = PlacementRequest.from_config(ctx.llm_config)
         bundles = [bundle.units() for bundle in request.bundles]
         packed = "STRICT_PACK" if request.pipeline_parallel_size == 1 else "PACK"
-        self.group = ray.placement_group(bundles, packed)
+        self.group = ray.util.placement_group(bundles, packed)
         try:
             async with asyncio.timeout(20):
-                await ray.ready(self.group)
+                await self.group.ready()
         except TimeoutError:
             raise PermanentError("there is no room for the group") from None
         return ctx.evolve(placement_group=self.group)
@@ -149,7 +150,7 @@ class BringsItsGroup:
     def on_init_failed(self, ctx: CallbackCtx) -> None:
         group, self.group = self.group, None
         if group is not None:
-            ray.remove_placement_group(group)
+            ray.util.remove_placement_group(group)
 
 
 @correct()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import ray
+import ray.util
+from ray.util.placement_group import PlacementGroup
+
 from nodeinit import CallbackCtx, PermanentError, TemporaryError
-from nodeinit.clusters.simulated import SimFault, SimGroup
-from tests.mutants import fake_ray as ray
+from nodeinit.clusters.simulated import SimFault
 from tests.mutants.cancellation import StopsItsTask
 from tests.mutants.registry import buggy
 from tests.mutants.world import Act, World
@@ -85,15 +88,15 @@ class LeavesWhatIsPending:
 class OwnsGroup:
     """As it was meant."""
 
-    group: SimGroup | None = None
+    group: PlacementGroup | None = None
 
     async def on_before_init(self, ctx: CallbackCtx) -> Any:
         config = ctx.llm_config
         workers = config.tensor_parallel_size * config.pipeline_parallel_size
-        self.group = ray.placement_group([{"GPU": 1}] * workers, "PACK")
+        self.group = ray.util.placement_group([{"GPU": 1}] * workers, "PACK")
         try:
             async with asyncio.timeout(10):
-                await ray.ready(self.group)
+                await self.group.ready()
         except TimeoutError:
             raise PermanentError("no room") from None
         await asyncio.sleep(1)
@@ -102,7 +105,7 @@ class OwnsGroup:
     async def on_init_failed(self, ctx: CallbackCtx) -> Any:
         group, self.group = self.group, None
         if group is not None:
-            ray.remove_placement_group(group)
+            ray.util.remove_placement_group(group)
 
 
 @buggy(
@@ -119,12 +122,12 @@ class RemembersItsGroupTooLate(OwnsGroup):
     async def on_before_init(self, ctx: CallbackCtx) -> Any:
         config = ctx.llm_config
         workers = config.tensor_parallel_size * config.pipeline_parallel_size
-        group = ray.placement_group([{"GPU": 1}] * workers, "PACK")
+        group = ray.util.placement_group([{"GPU": 1}] * workers, "PACK")
         try:
             async with asyncio.timeout(10):
-                await ray.ready(group)
+                await group.ready()
         except TimeoutError:
-            ray.remove_placement_group(group)
+            ray.util.remove_placement_group(group)
             raise PermanentError("no room") from None
         await asyncio.sleep(1)
         self.group = group
@@ -156,12 +159,12 @@ class CleansUpOnlyItsOwnFailures(OwnsGroup):
 class KeepsASpare:
     """As it was meant."""
 
-    spare: SimGroup | None = None
+    spare: PlacementGroup | None = None
     tries = 0
 
     async def on_before_placement(self, ctx: CallbackCtx) -> Any:
         if self.spare is None:
-            self.spare = ray.placement_group([{"GPU": 1}], "PACK")
+            self.spare = ray.util.placement_group([{"GPU": 1}], "PACK")
         self.tries += 1
         if self.tries == 1:
             raise TemporaryError("the fabric is not up yet")
@@ -169,7 +172,7 @@ class KeepsASpare:
     async def on_after_init(self, ctx: CallbackCtx) -> Any:
         spare, self.spare = self.spare, None
         if spare is not None:
-            ray.remove_placement_group(spare)
+            ray.util.remove_placement_group(spare)
 
     on_init_failed = on_after_init
 
@@ -195,8 +198,8 @@ class RemovesWhateverIsThere(OwnsGroup):
     """When it failed, it removes all groups of the cluster to be sure, those of others too."""
 
     async def on_init_failed(self, ctx: CallbackCtx) -> Any:
-        for group in ray.placement_groups():
-            ray.remove_placement_group(group)
+        for seen in ray.util.placement_group_table().values():
+            ray.util.remove_placement_group(ray.util.get_placement_group(seen["name"]))
 
 
 @buggy("leaks", "R1 R3", difficulty=2, twin=None)
@@ -204,6 +207,5 @@ class RemovesTheNodesOwnGroup:
     """Takes the group that the node was just given for a leftover of an earlier run."""
 
     def on_after_init(self, ctx: CallbackCtx) -> Any:
-        for group in ray.placement_groups():
-            if group.id == ctx.placement.group_id:  # type: ignore[union-attr]
-                ray.remove_placement_group(group)
+        group = ray.util.get_placement_group(ctx.placement.name)  # type: ignore[union-attr]
+        ray.util.remove_placement_group(group)

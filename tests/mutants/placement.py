@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import ray
+import ray.util
+from ray.util.placement_group import PlacementGroup
+
 from nodeinit import CallbackCtx, PermanentError, PlacementRequest
-from nodeinit.clusters.simulated import SimFault, SimGroup
-from tests.mutants import fake_ray as ray
+from nodeinit.clusters.simulated import SimFault
 from tests.mutants.registry import buggy
 from tests.mutants.world import Act, World
 
@@ -177,7 +180,7 @@ class DropsTheAcceleratorType:
 class BringsGroup:
     """As it was meant."""
 
-    group: SimGroup | None = None
+    group: PlacementGroup | None = None
     strategy = "STRICT_PACK"
 
     def _bundles(self, ctx: CallbackCtx) -> list[dict[str, float]]:
@@ -185,10 +188,10 @@ class BringsGroup:
         return [{"GPU": 1}] * (config.tensor_parallel_size * config.pipeline_parallel_size)
 
     async def on_before_init(self, ctx: CallbackCtx) -> Any:
-        self.group = ray.placement_group(self._bundles(ctx), self.strategy)
+        self.group = ray.util.placement_group(self._bundles(ctx), self.strategy)
         try:
             async with asyncio.timeout(10):
-                await ray.ready(self.group)
+                await self.group.ready()
         except TimeoutError:
             raise PermanentError("no room") from None
         return ctx.evolve(placement_group=self.group)
@@ -196,7 +199,7 @@ class BringsGroup:
     async def on_init_failed(self, ctx: CallbackCtx) -> Any:
         group, self.group = self.group, None
         if group is not None:
-            ray.remove_placement_group(group)
+            ray.util.remove_placement_group(group)
 
 
 @buggy("placement", "P1", difficulty=2, shown_in=STAGES, twin=BringsGroup)
@@ -219,9 +222,9 @@ class BringsAGroupThatIsPending(BringsGroup):
     """Hands its group over without waiting for it; where there is no room yet it has no hosts."""
 
     async def on_before_init(self, ctx: CallbackCtx) -> Any:
-        blocker = ray.placement_group([{"GPU": 8}] * 2, "SPREAD")
-        self.group = ray.placement_group(self._bundles(ctx), self.strategy)
-        ray.remove_placement_group(blocker)
+        blocker = ray.util.placement_group([{"GPU": 8}] * 2, "SPREAD")
+        self.group = ray.util.placement_group(self._bundles(ctx), self.strategy)
+        ray.util.remove_placement_group(blocker)
         return ctx.evolve(placement_group=self.group)
 
 

@@ -6,6 +6,7 @@ This judges nothing: two callbacks differ when what is seen of them differs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import time
@@ -22,7 +23,7 @@ from nodeinit.context import CallbackCtx, changes
 from nodeinit.fsm.executor import InlineExecutor
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
 from nodeinit.testing.virtual_time import Deadlock, Livelock, VirtualLoop, run_virtual
-from tests.mutants import fake_ray
+from tests.mutants.fake_ray import answering
 
 HOOKS = tuple(sorted(name for name in vars(RayServeLLMCallback) if name.startswith("on_")))
 POLICY = Policy(
@@ -148,7 +149,6 @@ async def _life(make: Callable[[], Any], world: World, seen: list[str]) -> None:
         for node_id, gpus, labels in zip("abcdefgh", world.gpus, world.labels, strict=False)
     ]
     cluster = SimCluster(hosts, faults=world.faults)
-    fake_ray.use(cluster)
     cluster.make_group([], [], name="somebody-elses")
     callback = Watched(make(), seen)
     config = LLMConfig(
@@ -162,7 +162,9 @@ async def _life(make: Callable[[], Any], world: World, seen: list[str]) -> None:
     node = NodeInitializer(
         config, cluster=cluster, policy=POLICY, executor=InlineExecutor(), name="node"
     )
-    async with node:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(answering(cluster))
+        await stack.enter_async_context(node)
         acting = asyncio.create_task(_act(world, cluster, node, seen))
         try:
             await node.wait_for("ready")
