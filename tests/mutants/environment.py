@@ -11,7 +11,6 @@ import ray
 import ray.util
 
 from nodeinit import CallbackCtx
-from nodeinit.clusters.simulated import SimFault
 from tests.mutants.registry import buggy
 from tests.mutants.world import Act, World
 
@@ -27,22 +26,26 @@ class CountsHosts:
         self.ready = 0
         self.changing = asyncio.Lock()
 
-    async def on_node_download(self, ctx: CallbackCtx, node_id: str) -> Any:
+    async def _probe(self) -> None:
         async with self.changing:
             ready = self.ready
             await asyncio.sleep(0.1)
             self.ready = ready + 1
 
     async def on_before_placement(self, ctx: CallbackCtx) -> Any:
+        self.ready = 0
+        async with asyncio.TaskGroup() as group:
+            for _ in ctx.nodes:
+                group.create_task(self._probe())
         if self.ready < len(ctx.nodes):
             raise LookupError(f"{self.ready} of {len(ctx.nodes)} hosts are ready")
 
 
 @buggy("environment", "H3", difficulty=2, shown_in=TWO_HOSTS, twin=CountsHosts)
 class CountsHostsInARace(CountsHosts):
-    """Reads its counter, waits, and writes it back; hosts do so at the same time."""
+    """Reads its counter, waits, and writes it back; probes of other hosts do so meanwhile."""
 
-    async def on_node_download(self, ctx: CallbackCtx, node_id: str) -> Any:
+    async def _probe(self) -> None:
         ready = self.ready
         await asyncio.sleep(0.1)
         self.ready = ready + 1
@@ -71,7 +74,7 @@ class ReadsRacks:
     """As it was meant."""
 
     def on_after_init(self, ctx: CallbackCtx) -> Any:
-        racks = sorted(host.labels.get("rack", "") for host in ctx.observed.hosts)  # type: ignore[union-attr]
+        racks = sorted({host.labels.get("rack", "") for host in ctx.observed.hosts})  # type: ignore[union-attr]
         return ctx.evolve(custom_data=ctx.custom_data.set("racks", racks))
 
 
@@ -80,7 +83,7 @@ class SortsRacksThatAreMissing(ReadsRacks):
     """Sorts labels of which some are `None`: fails where one host has one and another has not."""
 
     def on_after_init(self, ctx: CallbackCtx) -> Any:
-        racks = sorted(host.labels.get("rack") for host in ctx.observed.hosts)  # type: ignore
+        racks = sorted({host.labels.get("rack") for host in ctx.observed.hosts})  # type: ignore
         return ctx.evolve(custom_data=ctx.custom_data.set("racks", racks))
 
 
@@ -128,9 +131,8 @@ class TakesRoom:
 @buggy(
     "environment",
     "H3",
-    events=1,
-    difficulty=3,
-    shown_in=World((2, 2), faults=(SimFault("fetch", "steal", 0, "a"),)),
+    difficulty=2,
+    shown_in=World((8, 8), taken=1),
     twin=TakesRoom,
 )
 class WantsTheClusterToItself:

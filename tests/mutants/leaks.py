@@ -16,6 +16,7 @@ from tests.mutants.registry import buggy
 from tests.mutants.world import Act, World
 
 CANCELLED = World(acts=(Act(3, "cancel"),))
+LATE_CANCEL = World(acts=(Act(7.5, "cancel"),))
 DISPLACED = World((2, 2), faults=(SimFault("reserve", "steal", 0, "a"),))
 TWO_HOSTS = World((1, 1), tp=1, pp=2)
 
@@ -26,7 +27,7 @@ async def beat() -> None:
         await asyncio.sleep(5)
 
 
-@buggy("leaks", "R4", twin=StopsItsTask)
+@buggy("leaks", "R4", events=1, shown_in=CANCELLED, twin=None)
 class BeatsForEver:
     """Starts a heartbeat and never stops it."""
 
@@ -76,7 +77,7 @@ class GathersAndGoes(ProbesHosts):
             await asyncio.gather(*(self._probe(ctx, n) for n in ctx.plan.hosts))  # type: ignore[union-attr]
 
 
-@buggy("leaks", "R4", difficulty=2, twin=None)
+@buggy("leaks", "R4", events=1, difficulty=2, shown_in=LATE_CANCEL, twin=None)
 class LeavesWhatIsPending:
     """`asyncio.wait` with a timeout cancels nothing: what is pending stays so."""
 

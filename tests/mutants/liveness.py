@@ -10,7 +10,8 @@ from nodeinit.clusters.simulated import SimFault
 from tests.mutants.registry import buggy
 from tests.mutants.world import Act, World
 
-TWO_HOSTS = World((1, 1), tp=1, pp=2)
+ONE_OF_TWO_LOST = World((1, 1, 1), tp=1, pp=2, acts=(Act(20, "kill", "b"),))
+LEADER_OF_TWO_LOST = World((1, 1, 1), tp=1, pp=2, acts=(Act(20, "kill", "a"),))
 ONE_HOST = World((8,), tp=1, pp=2)
 SECOND_PLAN = World((2, 2), acts=(Act(20, "kill", "a"),))
 DISPLACED = World((2, 2), faults=(SimFault("reserve", "steal", 0, "a"),))
@@ -68,7 +69,7 @@ class HoldsItsLockTillReady(LocksWhileItWorks):
             self.lock.release()
 
 
-class OneHostAtATime:
+class OneAtATime:
     """As it was meant."""
 
     def __init__(self) -> None:
@@ -80,9 +81,9 @@ class OneHostAtATime:
                 await asyncio.sleep(0.5)
 
 
-@buggy("liveness", "H4", difficulty=2, shown_in=TWO_HOSTS, twin=OneHostAtATime)
-class KeepsItsTurn(OneHostAtATime):
-    """Returns early, without giving its turn back, on the engine's host."""
+@buggy("liveness", "H4", events=1, difficulty=3, shown_in=ONE_OF_TWO_LOST, twin=OneAtATime)
+class KeepsItsTurn(OneAtATime):
+    """Returns early, without giving its turn back, on the engine's host: a second plan waits there."""
 
     async def on_node_download(self, ctx: CallbackCtx, node_id: str) -> Any:
         await self.turn.acquire()
@@ -92,19 +93,15 @@ class KeepsItsTurn(OneHostAtATime):
         self.turn.release()
 
 
-class WaitsForAllHosts:
+class WaitsForNobody:
     """As it was meant."""
 
-    def __init__(self) -> None:
-        self.arrived: set[str] = set()
-
-    async def on_node_download(self, ctx: CallbackCtx, node_id: str) -> Any:
-        self.arrived.add(node_id)
+    async def on_node_download(self, ctx: CallbackCtx, node_id: str) -> Any: ...
 
 
-@buggy("liveness", "H4", difficulty=2, shown_in=ONE_HOST, twin=WaitsForAllHosts)
-class WaitsForEveryWorker(WaitsForAllHosts):
-    """Has as many parties at its barrier as there are bundles; two of them may share a host."""
+@buggy("liveness", "H4", difficulty=2, shown_in=ONE_HOST, twin=WaitsForNobody)
+class WaitsForEveryWorker(WaitsForNobody):
+    """Waits at a barrier for a party for each bundle, but a host's hook is called once for all."""
 
     barrier: asyncio.Barrier | None = None
 
@@ -152,19 +149,13 @@ class WalksInStepsOfNothing:
             at += step
 
 
-@buggy("liveness", "H4", events=1, difficulty=3, shown_in=SECOND_PLAN, twin=WaitsForAllHosts)
-class WaitsForTheFirstHostAgain(WaitsForAllHosts):
+@buggy("liveness", "H4", events=1, difficulty=3, shown_in=LEADER_OF_TWO_LOST, twin=WaitsForNobody)
+class WaitsForTheFirstHostAgain(WaitsForNobody):
     """Waits on every later plan for the host that led the first one, which may be gone."""
 
     leader = ""
-    came: asyncio.Event
 
     async def on_node_download(self, ctx: CallbackCtx, node_id: str) -> Any:
         self.leader = self.leader or ctx.plan.hosts[0]  # type: ignore[union-attr]
-        if ctx.attempt == 1 or node_id == self.leader:
-            self.came = asyncio.Event()
-        if node_id == self.leader:
-            self.came.set()
-        elif ctx.attempt > 1:
-            self.came.clear()
-            await self.came.wait()
+        while self.leader not in ctx.plan.hosts:  # type: ignore[union-attr]
+            await asyncio.sleep(1)

@@ -60,7 +60,7 @@ class PacksOntoOneHost:
         return None
 
 
-@buggy("placement", "P5 H12", difficulty=3, shown_in=World((2,), tp=3), twin=None)
+@buggy("placement", "P5 H3 H12", difficulty=2, shown_in=World((2,), tp=3), twin=None)
 class FitsTheSumButNoGpu:
     """Shares GPUs by 0.6 of one for each worker: three are 1.8 of two GPUs, but no GPU holds two."""
 
@@ -71,7 +71,7 @@ class FitsTheSumButNoGpu:
         return ctx.evolve(placement_group=PlacementRequest.of(workers, gpu=0.6))
 
 
-@buggy("placement", "P7 H12", difficulty=2, twin=PacksOntoOneHost)
+@buggy("placement", "P7 H3 H12", difficulty=2, twin=PacksOntoOneHost)
 class SpreadsStrictlyWithinATensor:
     """Asks for a host for each worker, also for those that must be on one host together."""
 

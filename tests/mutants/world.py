@@ -22,6 +22,7 @@ from nodeinit.clusters.simulated import SimCluster, SimFault, sim_host
 from nodeinit.context import CallbackCtx, changes
 from nodeinit.fsm.executor import InlineExecutor
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
+from nodeinit.placement.topology import Bundle
 from nodeinit.testing.virtual_time import Deadlock, Livelock, VirtualLoop, run_virtual
 from tests.mutants.fake_ray import answering
 
@@ -55,6 +56,8 @@ class World:
     fields: Mapping[str, Any] = attrs.field(factory=dict)
     faults: tuple[SimFault, ...] = ()
     acts: tuple[Act, ...] = ()
+    taken: int = 0
+    """So many GPUs of the first host are somebody else's."""
     again: int = 1
     """How many runs there are, one after the other, in the same process."""
 
@@ -76,26 +79,35 @@ class Neighbour:
 
 
 class Watched:
-    """A callback behind glass: every call of a hook, its answer and its end are written down."""
+    """A callback behind glass: every call of a hook, its answer and its end are written down.
 
-    def __init__(self, callback: Any, seen: list[str]) -> None:
-        self._callback = callback
+    The driver and each host have an instance of their own, as in processes of their own.
+    """
+
+    def __init__(self, make: Callable[[], Any], seen: list[str]) -> None:
+        self._make = make
+        self._instances = {(): make()}
         self._seen = seen
 
     def __dir__(self) -> list[str]:
-        return [name for name in HOOKS if hasattr(self._callback, name)]
+        return [name for name in HOOKS if hasattr(self._instances[()], name)]
+
+    def _hook(self, name: str, args: Any) -> Any:
+        if args not in self._instances:
+            self._instances[args] = self._make()
+        return getattr(self._instances[args], name)
 
     def __getattr__(self, name: str) -> Any:
-        hook = getattr(self._callback, name)
-        if inspect.iscoroutinefunction(hook):
+        if inspect.iscoroutinefunction(self._hook(name, ())):
 
             async def call(ctx: CallbackCtx, *args: str) -> Any:
+                hook = self._hook(name, args)
                 return self._answered(name, ctx, args, await self._noting(name, hook(ctx, *args)))
 
             return call
 
         def call_sync(ctx: CallbackCtx, *args: str) -> Any:
-            before = ctx.custom_data
+            before, hook = ctx.custom_data, self._hook(name, args)
             try:
                 answer = hook(ctx, *args)
             except BaseException as error:
@@ -149,8 +161,9 @@ async def _life(make: Callable[[], Any], world: World, seen: list[str]) -> None:
         for node_id, gpus, labels in zip("abcdefgh", world.gpus, world.labels, strict=False)
     ]
     cluster = SimCluster(hosts, faults=world.faults)
-    cluster.make_group([], [], name="somebody-elses")
-    callback = Watched(make(), seen)
+    taken = [Bundle.of(GPU=1)] * world.taken
+    cluster.make_group(taken, ["a"] * world.taken, name="somebody-elses")
+    callback = Watched(make, seen)
     config = LLMConfig(
         model_id="sim/model",
         model_source="/models/sim",
