@@ -306,8 +306,8 @@ class UsesItsOwnKeys:
         return ctx.evolve(custom_data=ctx.custom_data.set("mine.scratch", [1, 2]))
 
     def on_before_placement(self, ctx: CallbackCtx) -> CallbackCtx:
-        data = ctx.custom_data.set("mine.scratch", [*ctx.custom_data["mine.scratch"], 3])
-        return ctx.evolve(custom_data=data)
+        scratch = ctx.custom_data.get("mine.scratch", ())  # a healed node comes here once more
+        return ctx.evolve(custom_data=ctx.custom_data.set("mine.scratch", [*scratch, 3]))
 
     def on_after_init(self, ctx: CallbackCtx) -> CallbackCtx:
         return ctx.evolve(custom_data=ctx.custom_data.discard("mine.scratch"))

@@ -83,6 +83,29 @@ class ClosesItsClientTooSoon(ClosesItsClient):
         self.client = None  # type: ignore[assignment]
 
 
+class UsesItsScratch:
+    """As it was meant."""
+
+    def on_before_init(self, ctx: CallbackCtx) -> Any:
+        return ctx.evolve(custom_data=ctx.custom_data.set("scratch", [1, 2]))
+
+    def on_before_placement(self, ctx: CallbackCtx) -> Any:
+        scratch = ctx.custom_data.get("scratch", ())
+        return ctx.evolve(custom_data=ctx.custom_data.set("scratch", [*scratch, 3]))
+
+    def on_after_init(self, ctx: CallbackCtx) -> Any:
+        return ctx.evolve(custom_data=ctx.custom_data.discard("scratch"))
+
+
+@buggy("ordering", "H3", events=1, difficulty=3, shown_in=LOST, twin=UsesItsScratch)
+class DropsItsScratchTooSoon(UsesItsScratch):
+    """Drops its key when ready, and looks for it again when a ready node is healed."""
+
+    def on_before_placement(self, ctx: CallbackCtx) -> Any:
+        scratch = ctx.custom_data["scratch"]
+        return ctx.evolve(custom_data=ctx.custom_data.set("scratch", [*scratch, 3]))
+
+
 class NotesItsSteps:
     """As it was meant."""
 

@@ -55,7 +55,7 @@ class PopsItsOptions(TakesOptions):
         return ctx.evolve(extra_init_kwargs=ctx.extra_init_kwargs.set("port", port))
 
 
-@buggy("retry", "H3", events=2, difficulty=3, shown_in=THIRD_PLAN, twin=TakesOptions)
+@buggy("retry", "H3 H8", events=2, difficulty=3, shown_in=THIRD_PLAN, twin=TakesOptions)
 class RunsOutOfPorts:
     """Has a list of two ports and takes the next one for every plan; there may be a third plan."""
 

@@ -10,10 +10,17 @@ import pytest
 from nodeinit import load_machine
 from nodeinit.callbacks import CallbackSpec, check_hooks
 from tests.mutants.corpus import CORRECT, FAMILIES, IDS, MODULES, MUTANTS, Mutant
-from tests.mutants.world import World, watch
+from tests.mutants.world import Act, World, watch
 
 HOOKS = load_machine("node_init").hooks
 TWINS = [mutant for mutant in MUTANTS if mutant.twin is not None]
+EVENTFUL = {
+    "quiet": World(),
+    "healed": World((2, 2), acts=(Act(20, "kill", "a"),)),
+    "cancelled": World((1, 1), tp=1, pp=2, acts=(Act(1.5, "cancel"),)),
+    "infeasible": World((1,)),
+}
+MAY_RAISE = ("TemporaryError", "PermanentError", "CancelledError")
 SPINS = {"WalksInStepsOfNothing"}  # it never comes back: not to be run without a watch
 
 
@@ -87,9 +94,12 @@ def test_a_bug_without_a_twin_shows_too(mutant: Mutant) -> None:
     assert outcome(watch(mutant.cls, mutant.shown_in)) != outcome(watch(Nothing, mutant.shown_in))
 
 
+@pytest.mark.parametrize("world", EVENTFUL)
 @pytest.mark.parametrize(("cls", "kwargs"), CORRECT, ids=lambda it: getattr(it, "__name__", ""))
-def test_a_correct_one_gets_ready_and_leaves_nothing_behind(cls: type, kwargs: Any) -> None:
-    seen = watch(lambda: cls(**kwargs), World())
+def test_a_correct_one_does_as_it_should(cls: type, kwargs: Any, world: str) -> None:
+    seen = watch(lambda: cls(**kwargs), EVENTFUL[world])
 
-    assert any(line.startswith("ready at") for line in seen), seen
-    assert "0 tasks run on" in seen
+    assert world != "quiet" or any(line.startswith("ready at") for line in seen), seen
+    raised = [line for line in seen if " raised " in line and not line.startswith("failed")]
+    assert [] == [line for line in raised if not any(name in line for name in MAY_RAISE)]
+    assert "0 tasks run on" == [line for line in seen if line.endswith("tasks run on")][-1]

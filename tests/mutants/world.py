@@ -33,7 +33,7 @@ POLICY = Policy(
     hook_deadline=30,
     grace=20,
 )
-ROUNDS = 50_000
+ROUNDS = 10_000
 
 
 @attrs.frozen
