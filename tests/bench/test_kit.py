@@ -1,0 +1,173 @@
+"""What the test kit finds of the corpus, how soon, how small, and what it reports that is no bug.
+
+    pytest -m bench -s tests/bench/test_kit.py
+
+The corpus is held out: whoever tunes what the kit draws should look at the families that it misses,
+not at the callbacks. `NODEINIT_RUNS` is how many sequences each correct callback goes through.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import statistics
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+import pytest
+from transitions import Machine
+
+import nodeinit.testing as kit
+from tests.bench.timing import microseconds
+from tests.mutants.corpus import CORRECT, FAMILIES, MUTANTS, Mutant
+
+pytestmark = [
+    pytest.mark.bench,
+    pytest.mark.skipif(
+        "check_callback" not in getattr(kit, "__all__", ()),
+        reason="this nodeinit.testing has no check_callback",
+    ),
+]
+BUDGETS = (25, 100, 500, 2_500)
+"""A mutant is tried with each of these until it is killed; so many sequences are enough then."""
+
+
+@attrs.frozen
+class Verdict:
+    """What became of a mutant: which checks failed within how many sequences, and how small."""
+
+    mutant: Mutant
+    checks: tuple[str, ...] = ()
+    within: int | None = None
+    length: int | None = None
+
+    @property
+    def fair(self) -> bool:
+        return any(is_expected(check, self.mutant) for check in self.checks)
+
+    @property
+    def smallest(self) -> bool:
+        return self.length is not None and self.length <= self.mutant.events
+
+
+def is_expected(check: str, mutant: Mutant) -> bool:
+    """Whether a failing check is one that the corpus names; `P` alone stands for any of placement."""
+    short = check.split("-")[0]
+    return short in mutant.expected or (
+        short == "P" and any(each.startswith("P") for each in mutant.expected)
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_real_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A name of Ray's that the kit does not answer must not start a Ray on this machine."""
+    import ray._private.auto_init_hook as hook
+
+    monkeypatch.setattr(hook, "enable_auto_connect", False)
+    logging.getLogger("nodeinit.hooks").setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def checked(callback: Any, kwargs: Any, sequences: int) -> Any:
+    """The report of so many sequences."""
+    profile = kit.Profile("bench", 4, sequences)  # type: ignore[attr-defined]
+    check: Any = kit.check_callback  # type: ignore[attr-defined]
+    return check(callback, kwargs=kwargs, profile=profile, on_fail="return")
+
+
+def judged(mutant: Mutant) -> Verdict:
+    """Try a mutant with more and more sequences until an expected check fails."""
+    verdict = Verdict(mutant)
+    for budget in BUDGETS:
+        report = checked(mutant.cls, mutant.kwargs, budget)
+        if not report.failures:
+            continue
+        fair = [f for f in report.failures if is_expected(f.check, mutant)]
+        verdict = Verdict(
+            mutant,
+            tuple(f.check for f in report.failures),
+            budget,
+            min(events_of(f.scenario) for f in fair or report.failures),
+        )
+        if fair:
+            break
+    return verdict
+
+
+def events_of(scenario: Any) -> int:
+    """How many things go wrong or are done from outside in a scenario."""
+    return sum(len(getattr(scenario, name, ())) for name in ("faults", "acts", "others"))
+
+
+@functools.cache
+def verdicts() -> tuple[Verdict, ...]:
+    return tuple(judged(mutant) for mutant in MUTANTS)
+
+
+def test_the_corpus_is_killed() -> None:
+    """Target: everything, each by a check that the corpus names, within 500 sequences."""
+    found = verdicts()
+    killed = [v for v in found if v.fair]
+    print(f"\n{'family':14} killed  by another check  smallest  within (median)")
+    for family in FAMILIES:
+        rows = [v for v in found if v.mutant.family == family]
+        fair = [v for v in rows if v.fair]
+        median = statistics.median(v.within or 0 for v in fair) if fair else 0
+        other = sum(bool(v.checks) and not v.fair for v in rows)
+        small = sum(v.smallest for v in fair)
+        print(
+            f"{family:14} {len(fair):3}/{len(rows):<3} {other:15} {small:8}/{len(fair)} {median:12g}"
+        )
+    print(f"{'all':14} {len(killed):3}/{len(found)}")
+    for verdict in found:
+        mutant = verdict.mutant
+        if not verdict.fair:
+            saw = ", ".join(verdict.checks) or "nothing"
+            print(f"  {mutant.name}: {saw} instead of {' or '.join(sorted(mutant.expected))}")
+        elif not verdict.smallest:
+            print(f"  {mutant.name}: {verdict.length} events, {mutant.events} would do")
+    print("  within", dict(sorted(Counter(v.within or 0 for v in killed).items())))
+
+    assert killed
+
+
+@pytest.mark.parametrize(("cls", "kwargs"), CORRECT, ids=lambda it: getattr(it, "__name__", ""))
+def test_a_correct_one_is_never_reported(cls: type, kwargs: Any) -> None:
+    report = checked(cls, kwargs, int(os.environ.get("NODEINIT_RUNS", "1500")))
+
+    assert report.ok, report.text()
+
+
+def test_what_a_sequence_costs() -> None:
+    """Beside one trigger of a bare machine of `transitions`, in the same process."""
+    cls, kwargs = CORRECT[0]
+    triggers, sequences = 2_000, 100
+
+    class Model:
+        state: str
+
+    model = Model()
+    machine = Machine(model, states=["a", "b"], initial="a", auto_transitions=False)
+    machine.add_transition("go", "a", "b")
+    machine.add_transition("go", "b", "a")
+
+    def bare() -> None:
+        for _ in range(triggers):
+            model.go()  # type: ignore[attr-defined]
+
+    made = checked(cls, kwargs, sequences).sequences
+    times = microseconds(
+        {"trigger": bare, "sequence": lambda: checked(cls, kwargs, sequences)}, rounds=5
+    )
+    trigger, sequence = times["trigger"] / triggers, times["sequence"] / made
+    print(
+        f"\n  one sequence: {sequence / trigger:.0f} bare triggers ({1e6 / sequence:.0f} a second)"
+    )
+
+    assert sequence < 1_000 * trigger
