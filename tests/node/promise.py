@@ -219,7 +219,9 @@ def _check_step(outcome: Outcome, step: Step) -> None:
             outcome.say("M2", f"{occurred.event} was committed although a hook failed")
         failing = {h for h, b in outcome.scenario.hooks if b in ALWAYS_FAIL}
         if failing & set(edge.hooks):
-            outcome.say("M2", f"{occurred.event} was committed although {edge.hooks} cannot succeed")
+            outcome.say(
+                "M2", f"{occurred.event} was committed although {edge.hooks} cannot succeed"
+            )
 
 
 def _check_end(outcome: Outcome) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nodeinit.fsm.events import FINALS, Frame
 from nodeinit.fsm.journal import replay
 from nodeinit.testing.virtual_time import VirtualLoop
-from tests.node.promise import NODE_INIT, Act, Outcome, Scenario, SimFault, run
+from tests.node.promise import NODE_INIT, Act, Scenario, SimFault, run
 from tests.node.scenarios import corpus, scenarios
 
 RUNS = int(os.environ.get("NODEINIT_RUNS", "2000"))

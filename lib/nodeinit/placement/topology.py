@@ -211,9 +211,9 @@ class _Emptied:
         now = {new.node_id: _empty(new) for _, new in changes if new is not None}
         gone = was.keys() - now.keys()
         if gone:
-            return self.of(host for host in self.snapshot.hosts if host.node_id not in gone).updated(
-                [(None, host) for host in now.values()]
-            )
+            return self.of(
+                host for host in self.snapshot.hosts if host.node_id not in gone
+            ).updated([(None, host) for host in now.values()])
         changed = [host for node_id, host in now.items() if was.get(node_id) != host]
         return _Emptied(self.snapshot.after(changed)) if changed else self
 

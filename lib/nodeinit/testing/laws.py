@@ -73,7 +73,9 @@ def _judge_hooks(trial: Trial, step: Step) -> None:
         place = {hook: i for i, hook in enumerate(edge.hooks)}
         fired = [place.get(run.hook, -1) for run in step.hooks]
         if fired != sorted(fired) or -1 in fired:
-            trial.say("M2", f"the hooks of {occurred.event} fired as {[r.hook for r in step.hooks]}")
+            trial.say(
+                "M2", f"the hooks of {occurred.event} fired as {[r.hook for r in step.hooks]}"
+            )
     if not step.hooks:
         return
     base = base_of(step)

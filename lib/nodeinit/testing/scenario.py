@@ -81,9 +81,7 @@ class Scenario:
 
     def cluster(self) -> SimCluster:
         """The hosts, and the group of somebody else who holds what is taken."""
-        hosts = [
-            sim_host(n, GPU=g, CPU=32) for n, g in zip(self.node_ids, self.gpus, strict=True)
-        ]
+        hosts = [sim_host(n, GPU=g, CPU=32) for n, g in zip(self.node_ids, self.gpus, strict=True)]
         made = SimCluster(hosts, faults=self.faults)
         held = [(n, t) for n, t in zip(self.node_ids, self.taken, strict=False) if t]
         if held:
@@ -160,7 +158,9 @@ def _expression(value: Any) -> str:
 
 
 @functools.cache
-def config_of(tp: int, pp: int, pin: str, source: str = "/models/sim", store: str = "") -> LLMConfig:
+def config_of(
+    tp: int, pp: int, pin: str, source: str = "/models/sim", store: str = ""
+) -> LLMConfig:
     """The config of a scenario's node. `source` and `store` are directories."""
     settings = {"pin": pin, **({"store": store} if store else {})}
     return LLMConfig(
