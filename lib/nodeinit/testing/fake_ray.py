@@ -17,7 +17,8 @@ from typing import Any
 from nodeinit.clusters.sim_policy import choose
 from nodeinit.clusters.simulated import SimCluster, SimGroup
 from nodeinit.errors import PermanentError
-from nodeinit.placement.topology import Bundle, Pin, PlacementPlan, amount
+from nodeinit.placement.checks import to_bundles
+from nodeinit.placement.topology import Pin, PlacementPlan, amount
 
 POLL, LONGEST = 0.1, 10.0  # seconds, until somebody who waits for a group looks again
 
@@ -26,7 +27,7 @@ class FakeGroup:
     """What `ray.util.placement_group` gives back; `id` is what the cluster knows it by."""
 
     def __init__(self, ray: FakeRay, bundles: Sequence[Mapping[str, float]], strategy: str) -> None:
-        self._ray = ray
+        self._ray: FakeRay = ray
         self.bundle_specs = [dict(bundle) for bundle in bundles]
         self.strategy = strategy
         self.id = f"pending-{len(ray.made)}"
@@ -38,7 +39,7 @@ class FakeGroup:
         """The number of bundles, as Ray's handle has it."""
         return len(self.bundle_specs)
 
-    def ready(self) -> asyncio.Task[FakeGroup]:
+    def ready(self) -> asyncio.Task[Any]:
         """Done when the group has its place; never, if there is none."""
         return self._ray.remotely(self._placed())
 
@@ -70,7 +71,7 @@ class FakeRay:
 
     def remotely(self, work: Any) -> asyncio.Task[Any]:
         """Work that is not done in this process: no task of the hook's."""
-        task = asyncio.ensure_future(work)
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self.tasks.add(task)
         return task
 
@@ -83,7 +84,7 @@ class FakeRay:
         """Give a group its place if there is one; whether it has it."""
         if group.found is not None or group.gone:
             return group.found is not None
-        bundles = tuple(Bundle.of(**bundle) for bundle in group.bundle_specs)
+        bundles = to_bundles(group.bundle_specs)
         now = self.cluster.now()
         somewhere = tuple(host.node_id for host in now.hosts)[:1] * len(bundles)
         plan = PlacementPlan(bundles, somewhere, group.strategy, pin=Pin.NONE)
@@ -209,7 +210,8 @@ class FakeFunction:
 
     def remote(self, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
         """Call it."""
-        return self._ray.remotely(self._ray.run(self._function, args, kwargs, self._options))
+        work = self._ray.run(self._function, args, kwargs, self._options)
+        return self._ray.remotely(work)
 
 
 _NAMES = {

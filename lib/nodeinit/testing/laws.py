@@ -27,9 +27,8 @@ def judge_step(trial: Trial, step: Step) -> None:
     """The laws of every step."""
     say = trial.say
     before, after, occurred = step.before, step.after, step.occurred
-    if after.state == Frame.BACKOFF and before.state != Frame.BACKOFF:
-        if after.ctx is not before.ctx:
-            say("M4", "a retry does not begin with the context that the phase began with")
+    if (before.state != after.state == Frame.BACKOFF) and after.ctx is not before.ctx:
+        say("M4", "a retry does not begin with the context that the phase began with")
     if occurred.event is Event.ACQUIRING and step.accepted:
         order = trial.driver.core.definition.order
         for held in before.held:
@@ -48,7 +47,8 @@ def judge_step(trial: Trial, step: Step) -> None:
     if before.state in FINALS and step.accepted:
         say("M1", f"{before.state} is final but accepted {occurred.event}")
     if occurred.event is Event.DROPPED and before.state == Frame.RELEASING and step.accepted:
-        if before.held[-1].key != occurred.held.key:  # type: ignore[union-attr]
+        newest = occurred.held is not None and before.held[-1].key == occurred.held.key
+        if not newest:
             say("R2-leak", "something was given back before what was acquired after it")
     _judge_hooks(trial, step)
     _judge_patience(trial, step)

@@ -95,16 +95,12 @@ class Outside:
             put(time, "time", clock(1, _EPOCH))
             put(time, "time_ns", clock(1e9, _EPOCH, int))
             put(time, "sleep", lambda real: lambda s: self._sleep(s) if here() else real(s))
-            for owner, name in ((os, "urandom"), (random, "_urandom")):
-                put(owner, name, lambda real: self._bytes_or(real))
+            put(os, "urandom", self._bytes_or)
+            put(random, "_urandom", self._bytes_or)
             put(shutil, "disk_usage", lambda real: lambda p: self._disk(real, p))
-            for owner, name in (
-                (socket.socket, "connect"),
-                (subprocess.Popen, "__init__"),
-                (os, "system"),
-            ):
-                label = f"{getattr(owner, '__name__', 'os')}.{name}".removesuffix(".__init__")
-                put(owner, name, lambda real, label=label: self._noticing(real, label))
+            put(socket.socket, "connect", self._noticing("socket.connect"))
+            put(subprocess.Popen, "__init__", self._noticing("subprocess.Popen"))
+            put(os, "system", self._noticing("os.system"))
             try:
                 yield
             finally:
@@ -134,29 +130,44 @@ class Outside:
         found = real(path)  # which complains about a path that is not there
         return _DISK if self._here() else found
 
-    def _noticing(self, real: Callable[..., Any], label: str) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if self._here() and self.step is not None and self.step.asynchronous:
-                blocking = label != "socket.connect" or args[0].gettimeout() != 0
-                if blocking:
+    def _noticing(self, label: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                # A socket that does not wait (asyncio's own) blocks nobody.
+                waits = label != "socket.connect" or args[0].gettimeout() != 0
+                if self.step is not None and self._here() and self.step.asynchronous and waits:
                     self.step.blocked(label)
-            return real(*args, **kwargs)
+                return real(*args, **kwargs)
 
-        return call
+            return call
+
+        return wrap
 
 
 def _counting(step: Step) -> Callable[..., Any]:
-    """A trace function that counts lines, and remembers where the hook's own code was last."""
-    left = LINES
+    """A trace function that counts lines, and remembers where the hook's own code was last.
+
+    A loop on one line has no lines to count: in the hook's own file instructions count too, four
+    for a line.
+    """
+    left = 4 * LINES
     code, seen = step.code, step.seen
+    file = getattr(code, "co_filename", None)
 
     def local(frame: Any, event: str, _argument: Any) -> Any:
         nonlocal left
-        if frame.f_code is code:
-            seen(frame.f_lineno)
-        left -= 1
+        if event == "opcode":
+            left -= 1
+        else:
+            left -= 4
+            if frame.f_code is code:
+                seen(frame.f_lineno)
         if left <= 0:
             raise TooManyLines
         return local
 
-    return lambda frame, event, argument: local
+    def entered(frame: Any, _event: str, _argument: Any) -> Any:
+        frame.f_trace_opcodes = frame.f_code.co_filename == file
+        return local
+
+    return entered

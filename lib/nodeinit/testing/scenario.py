@@ -95,7 +95,8 @@ class Scenario:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: only what differs from the default is said."""
-        return _plain(self)
+        found: dict[str, Any] = _plain(self)
+        return found
 
     def to_json(self) -> str:
         """One line of JSON; `from_json` reads it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import attrs
 
@@ -36,12 +37,14 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
     for name in ("faults", "acts", "others"):
         events = getattr(scenario, name)
         for i in range(len(events)):
-            yield attrs.evolve(scenario, **{name: (*events[:i], *events[i + 1 :])})
+            fewer: Any = {name: (*events[:i], *events[i + 1 :])}
+            yield attrs.evolve(scenario, **fewer)
     if scenario.taken:
         yield attrs.evolve(scenario, taken=())
     for typical in (Scenario((2,), 2, 1), Scenario((2, 2), 2, 1), Scenario((2, 2), 2, 2)):
-        changed = {name: getattr(typical, name) for name in ("gpus", "tp", "pp", "taken")}
-        smaller = attrs.evolve(scenario, **changed)
+        smaller = attrs.evolve(
+            scenario, gpus=typical.gpus, tp=typical.tp, pp=typical.pp, taken=typical.taken
+        )
         if smaller.size < scenario.size:
             yield smaller
     if len(scenario.gpus) > 1:

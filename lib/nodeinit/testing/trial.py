@@ -107,7 +107,8 @@ def attach(
     journal: Any = None,
 ) -> None:
     """Give a trial its driver, with the callbacks bound to the machine."""
-    core = _core(core_cls, definition, attrs.evolve(policy, heal=trial.scenario.heal))
+    kind: Any = core_cls
+    core = _core(kind, definition, attrs.evolve(policy, heal=trial.scenario.heal))
     hooks = HookRunner(
         callbacks,
         InlineExecutor(),
@@ -154,7 +155,7 @@ async def drive(trial: Trial, *, before_end: Callable[[], None] = lambda: None) 
         driver._journal.close()
     ended = driver.steps[-1].at
     await asyncio.sleep(2 * driver.core.policy.grace)  # whoever was abandoned has ended by now
-    trial.tasks_left = frozenset(asyncio.all_tasks() - {asyncio.current_task()})  # type: ignore[arg-type]
+    trial.tasks_left = frozenset(asyncio.all_tasks() - {asyncio.current_task()})
     before_end()
     laws.judge_end(trial, ended)
     return True

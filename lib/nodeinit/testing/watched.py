@@ -7,6 +7,7 @@ what it calls are fresh instances: one for the driver and one for each host, in 
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import traceback
 from collections.abc import Callable, Generator, Sequence
@@ -284,7 +285,7 @@ class _Stepped:
         error: BaseException | None = None
         while True:
             try:
-                asked = self.log._step(self.call, True, lambda v=value, e=error: self._on(v, e))
+                asked = self.log._step(self.call, True, functools.partial(self._on, value, error))
             except StopIteration as stop:
                 return stop.value
             value = error = None
