@@ -46,7 +46,7 @@ POLICY = Policy(
     undo_deadline=30,
 )
 BOUND = 1_000_000.0  # virtual seconds; all deadlines, tries and plans together come to less
-ROUNDS = 300_000  # turns of the loop: some polling for an hour is no livelock
+ROUNDS = 100_000  # turns of the loop: some polling for an hour is no livelock
 SOMEBODY = "somebody.else"
 
 

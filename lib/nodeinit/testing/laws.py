@@ -59,7 +59,7 @@ def _judge_cancel(trial: Trial, step: Step) -> None:
         return
     if not trial.cancel_heard:
         trial.cancel_heard = True
-        late = step.at - trial.cancelled_at
+        late = step.at - trial.cancelled_at - trial.slack
         if late > 2 and trial.cancelled_in not in (Frame.RELEASING, *FINALS):
             trial.say("M3", f"a cancel was heard only after {late:.0f} s")
 
@@ -104,7 +104,7 @@ def _judge_patience(trial: Trial, step: Step) -> None:
 def _judge_ready(trial: Trial, step: Step) -> None:
     ctx, cluster = step.after.ctx, trial.cluster
     hooks_took = sum(run.seconds for run in step.hooks)
-    judged = asyncio.get_running_loop().time() - hooks_took - 0.1
+    judged = asyncio.get_running_loop().time() - hooks_took - 0.1 - trial.slack
     died_since = {node_id for at, node_id in trial.killed if at >= judged}
     if ctx.placement is None:
         trial.say("R1-ready", "ready without a placement")
@@ -143,6 +143,7 @@ def judge_end(trial: Trial, ended: float) -> None:
         trial.say("M3", "no reason was given")
     # Grace, an undo of everything with its retries, and the hooks that are told.
     bound = (370 + trial.driver.core.policy.hook_deadline) * (4 if end.cleanup_errors else 1)
+    bound += trial.slack
     if trial.cancelled_at is not None and ended - trial.cancelled_at > bound:
         trial.say("M3", f"a cancel took {ended - trial.cancelled_at:.0f} s")
     if trial.was_ready:
@@ -156,6 +157,6 @@ def _judge_watch(trial: Trial) -> None:
         # It is lost at once, but stays where it is until the hooks of the edge have answered.
         heard = later.at - sum(run.seconds for run in later.hooks)
         for at, node_id in trial.killed:
-            if node_id in hosts and earlier.at < at < heard - 10:
+            if node_id in hosts and earlier.at < at < heard - 10 - trial.slack:
                 late = f"{node_id} died at {at}, but the node stayed ready until {later.at}"
                 trial.say("M3", late)

@@ -68,6 +68,11 @@ class Trial:
         return self.driver.snapshot
 
     @property
+    def slack(self) -> float:
+        """How long hooks blocked the loop of the run: in production they block a thread instead."""
+        return float(getattr(asyncio.get_running_loop(), "advanced", 0.0))
+
+    @property
     def states(self) -> list[str]:
         """The states that were entered, in order."""
         return [s.after.state for s in self.driver.steps if s.before.state != s.after.state]

@@ -51,6 +51,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         super().__init__()
         self._selector = _Clock()
         self.off_loop: Callable[[Callable[[], Any]], Any] = lambda function: function()
+        self.advanced = 0.0
+        """How long the loop was blocked, in virtual seconds since the last reset."""
         self._clock_resolution = 1e-6  # well above the spacing of floats, even after years
 
     def time(self) -> float:
@@ -65,10 +67,16 @@ class VirtualLoop(base_events.BaseEventLoop):
     def reset(self) -> None:
         """Start again at 0 s, so that one loop serves many runs."""
         self._selector.now = 0.0
+        self.advanced = 0.0
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count the rounds from 0 again."""
         self._selector.rounds = 0
 
     def advance(self, seconds: float) -> None:
         """Let time pass at once, as when something blocks the loop."""
+        self.advanced += max(0.0, seconds)
         self._selector.now = round(self._selector.now + max(0.0, seconds), 9)
 
     def limit(self, rounds: int) -> None:
@@ -109,6 +117,7 @@ def run_virtual(main: Coroutine[Any, Any, T], *, loop: VirtualLoop | None = None
 
 
 def _finish(loop: VirtualLoop) -> None:
+    loop.count_anew()  # what spun without an end gets its turns to be cancelled
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()
