@@ -22,8 +22,8 @@ from nodeinit.testing import (
 )
 from tests.testing import bugs, correct
 
-RUNS = int(os.environ.get("NODEINIT_RUNS", "300"))
-FIRST = Profile("first 500", 4, 350)  # and what looks for more once something is found
+RUNS = int(os.environ.get("NODEINIT_RUNS", "120"))
+FIRST = Profile("first 500", 4, 400, after_failure=20)
 
 
 def report_of(callback: Any, profile: Any = FIRST, **options: Any) -> CheckReport:
@@ -93,7 +93,7 @@ def test_the_examples_pass_the_default_profile(callback: type, tmp_path: Path) -
 
 
 def test_a_callback_that_does_nothing_reaches_every_state_and_edge() -> None:
-    report = report_of(correct.Nothing, "default")
+    report = report_of(correct.Nothing, Profile("one world", 1, 900))
 
     assert (True, True) == (report.ok, report.complete), report.text()
     assert report.states[0] == report.states[1]

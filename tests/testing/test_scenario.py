@@ -65,4 +65,4 @@ def test_shrinking_leaves_what_is_needed(what: str) -> None:
         smaller = shrink(scenario, fails)
         assert fails(smaller)
         assert (1, 0, 0) == (len(smaller.acts), len(smaller.faults), len(smaller.others))
-        assert smaller.size <= scenario.size
+        assert len(smaller.gpus) <= len(scenario.gpus)

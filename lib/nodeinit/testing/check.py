@@ -27,7 +27,8 @@ class Profile:
     """How much is tried: `worlds` in which every single fault is, and `sequences` in all.
 
     Every `again`-th scenario is also run a second time, and once with every hook called twice. The
-    cap (seconds) is for machines that hang: a run that it cuts short is inconclusive.
+    cap (seconds) is for machines that hang: a run that it cuts short is inconclusive. After a failure
+    so many more sequences (`after_failure`) look for what else is broken.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Profile:
     sequences: int
     again: int = 50
     cap: float = 600.0
+    after_failure: int = 150
 
 
 PROFILES = {
@@ -46,8 +48,6 @@ PROFILES = {
         Profile("nightly", 4, 200_000, again=25, cap=7_200.0),
     )
 }
-
-AFTER_FAILURE = 150  # so many more sequences look for what else is broken
 
 
 class CallbackFailed(NodeInitError, AssertionError):
@@ -149,7 +149,11 @@ class _Hunt:
             spent = self.harness.runs - before
             left -= spent
             if set(self.found) - set(self.expected):
-                after = (AFTER_FAILURE if after is None else after) - spent - (50 if slow else 0)
+                after = (
+                    (self.profile.after_failure if after is None else after)
+                    - spent
+                    - (50 if slow else 0)
+                )
         return self._report()
 
     def _scenarios(self) -> Iterator[tuple[Scenario, bool]]:

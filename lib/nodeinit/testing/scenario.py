@@ -113,7 +113,9 @@ class Scenario:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scenario:
         """The scenario of plain data; `TypeError` or `ValueError` for what is none."""
-        fields = dict(data)
+        if not isinstance(data, Mapping):
+            raise TypeError(f"a {type(data).__name__}, not an object")
+        fields: dict[str, Any] = dict(data)
         for name, kind in (("faults", SimFault), ("acts", Act), ("others", Other)):
             if name in fields:
                 fields[name] = tuple(kind(**item) for item in fields[name])
