@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from datetime import datetime
+from time import monotonic
 
 import attrs
 
@@ -102,7 +103,7 @@ class Async:
 
 
 class Logs:
-    """Looks at the clock without telling anybody."""
+    """Looks at the clock, and tells when it began."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -110,7 +111,13 @@ class Logs:
     def on_before_download(self, ctx: CallbackCtx) -> None:
         self.lines.append(f"{datetime.now():%H:%M} {ctx.attempt}")
 
-    on_before_init = on_before_placement = on_after_init = on_init_failed = on_before_download
+    def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
+        began = datetime.now()
+        assert isinstance(began, datetime)
+        data = {"began": began, "clock": round(monotonic(), 3)}
+        return ctx.evolve(custom_data=ctx.custom_data.update(data))
+
+    on_before_placement = on_after_init = on_init_failed = on_before_download
 
 
 ALL = (Nothing, Patient, Refuses, CleansUp, Asks, Async, Logs)

@@ -153,7 +153,7 @@ class Harness:
         self._store = _store()
         self._source = self._store.parent / f"source-{os.getpid()}"
         self._stack.enter_context(_quiet())
-        self._stack.enter_context(self._outside.patched())
+        self._stack.enter_context(self._outside.patched(self._modules))
         self._stack.enter_context(fake_ray.patched(self._modules, self._now_ray))
         self._stack.callback(self._loop.close)
         self._stack.callback(self._clear)

@@ -7,6 +7,7 @@ a hook, on the thread of the check: everybody else gets what is real.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import random
 import shutil
@@ -16,7 +17,8 @@ import sys
 import threading
 import time
 from collections import namedtuple
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from nodeinit.testing.virtual_time import VirtualLoop
@@ -27,6 +29,29 @@ LINES = 1_000_000
 _EPOCH = 1_700_000_000.0  # what `time.time()` says when a run begins
 _Usage = namedtuple("_Usage", "total used free")
 _DISK = _Usage(1_000_000_000_000, 500_000_000_000, 500_000_000_000)
+
+
+class _Kind(type):
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, datetime.datetime)
+
+
+class _Datetime(datetime.datetime, metaclass=_Kind):
+    """`datetime` by the clock that hooks see; its values are those of the real one."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+        """The moment, as `time.time()` has it."""
+        return datetime.datetime.fromtimestamp(time.time(), tz)
+
+    @classmethod
+    def utcnow(cls) -> Any:
+        """The moment in UTC, without saying so."""
+        return datetime.datetime.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+
+
+_DATETIME = ModuleType("datetime")
+_DATETIME.__dict__.update(vars(datetime), datetime=_Datetime)
 
 
 class TooManyLines(BaseException):
@@ -72,16 +97,25 @@ class Outside:
             self.step = before
 
     @contextlib.contextmanager
-    def patched(self) -> Iterator[None]:
-        """Put ourselves between hooks and the world."""
+    def patched(self, modules: Sequence[ModuleType] = ()) -> Iterator[None]:
+        """Put ourselves between hooks and the world, also where `modules` imported it by name."""
         state = random.getstate()
         here = self._here
         with contextlib.ExitStack() as stack:
 
             def put(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
                 real = getattr(owner, name)
-                setattr(owner, name, make(real))
+                fake = make(real)
+                setattr(owner, name, fake)
                 stack.callback(setattr, owner, name, real)
+                rename(real, fake)
+
+            def rename(real: Any, fake: Any) -> None:
+                for module in modules:
+                    for bound, value in list(vars(module).items()):
+                        if value is real:
+                            setattr(module, bound, fake)
+                            stack.callback(setattr, module, bound, real)
 
             def clock(scale: float, offset: float, kind: type = float) -> Callable[[Any], Any]:
                 def make(real: Any) -> Any:
@@ -95,6 +129,8 @@ class Outside:
             put(time, "time", clock(1, _EPOCH))
             put(time, "time_ns", clock(1e9, _EPOCH, int))
             put(time, "sleep", lambda real: lambda s: self._sleep(s) if here() else real(s))
+            rename(datetime.datetime, _Datetime)
+            rename(datetime, _DATETIME)
             put(os, "urandom", self._bytes_or)
             put(random, "_urandom", self._bytes_or)
             put(shutil, "disk_usage", lambda real: lambda p: self._disk(real, p))
