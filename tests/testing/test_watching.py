@@ -93,3 +93,17 @@ def test_a_loop_that_is_blocked_says_for_how_long() -> None:
     loop.reset()
     assert (0.0, 0.0) == (loop.time(), loop.advanced)
     loop.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"gpus":[2,2],"pp":2,"acts":[{"at":7.043,"what":"cancel","rounds":1}]}',
+        '{"gpus":[4,4],"tp":1,"pp":2,"faults":[{"op":"remove","kind":"slow"}],'
+        '"acts":[{"at":20.0,"what":"kill","node_id":"b"}]}',
+    ],
+)
+def test_scenarios_in_which_the_laws_were_once_wrong(text: str) -> None:
+    """One of two fetches ends by itself while both are stopped; a lost group goes slowly."""
+    with Harness(Clock) as harness:
+        assert [] == harness.run(Scenario.from_json(text)).breaches

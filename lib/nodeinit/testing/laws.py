@@ -47,8 +47,9 @@ def judge_step(trial: Trial, step: Step) -> None:
     if before.state in FINALS and step.accepted:
         say("M1", f"{before.state} is final but accepted {occurred.event}")
     if occurred.event is Event.DROPPED and before.state == Frame.RELEASING and step.accepted:
-        newest = occurred.held is not None and before.held[-1].key == occurred.held.key
-        if not newest:
+        # What an undo gives back is what was held; an activity that comes to its end says so itself.
+        undone = any(held is occurred.held for held in before.held)
+        if undone and before.held[-1] is not occurred.held:
             say("R2-leak", "something was given back before what was acquired after it")
     _judge_hooks(trial, step)
     _judge_patience(trial, step)
@@ -151,12 +152,14 @@ def judge_end(trial: Trial, ended: float) -> None:
 
 
 def _judge_watch(trial: Trial) -> None:
-    """A host that dies under a ready node is noticed."""
+    """A host that dies under a ready node is noticed, and its group given back before that is said."""
+    slow = any(fault.op == "remove" for fault in trial.scenario.faults)
+    bound = 10 + trial.slack + slow * trial.driver.core.policy.undo_deadline
     for earlier, later in itertools.pairwise(s for s in trial.driver.steps if s.edge):
         hosts = earlier.after.ctx.placement.hosts if earlier.after.state == Frame.READY else ()
         # It is lost at once, but stays where it is until the hooks of the edge have answered.
         heard = later.at - sum(run.seconds for run in later.hooks)
         for at, node_id in trial.killed:
-            if node_id in hosts and earlier.at < at < heard - 10 - trial.slack:
+            if node_id in hosts and earlier.at < at < heard - bound:
                 late = f"{node_id} died at {at}, but the node stayed ready until {later.at}"
                 trial.say("M3", late)
