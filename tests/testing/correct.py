@@ -77,6 +77,29 @@ class CleansUp:
             await asyncio.sleep(0.5)
 
 
+class Juggles:
+    """Cancels tasks of its own and times out before, during and after it is itself cancelled."""
+
+    async def on_before_download(self, ctx: CallbackCtx) -> None:
+        for _ in range(3):
+            child = asyncio.create_task(asyncio.sleep(1000))
+            try:
+                await asyncio.sleep(1)
+            finally:
+                child.cancel()
+            try:
+                await child
+            except asyncio.CancelledError:
+                if asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                    raise
+            try:
+                async with asyncio.timeout(25):
+                    await asyncio.sleep(1000)
+            except TimeoutError:
+                pass
+        await asyncio.sleep(30)
+
+
 class Asks:
     """Asks for another placement with each plan; counts plans, by the context."""
 
@@ -120,4 +143,4 @@ class Logs:
     on_before_placement = on_after_init = on_init_failed = on_before_download
 
 
-ALL = (Nothing, Patient, Refuses, CleansUp, Asks, Async, Logs)
+ALL = (Nothing, Patient, Refuses, CleansUp, Juggles, Asks, Async, Logs)

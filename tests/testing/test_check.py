@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,15 @@ def test_what_cannot_be_checked_is_refused() -> None:
 def test_a_factory_and_a_path_are_callbacks_too() -> None:
     assert report_of(lambda: correct.Nothing(), scenarios=[Scenario()]).ok
     assert report_of("tests.testing.correct:Nothing", scenarios=[Scenario()]).ok
+
+
+def test_what_the_loop_cannot_do_is_inconclusive_and_no_fault_of_the_hook() -> None:
+    class Connects:
+        async def on_before_init(self, ctx: CallbackCtx) -> None:
+            await asyncio.open_connection("127.0.0.1", 9)
+
+    report = report_of(Connects, scenarios=[Scenario()])
+
+    assert (True, False) == (report.ok, report.complete)
+    assert "inconclusive" == report.checks["H3-raised"]
+    assert "wanted sockets" in report.text()

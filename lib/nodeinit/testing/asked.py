@@ -34,8 +34,9 @@ def judge_asked(call: Call, cluster: SimCluster) -> str | None:
 
 def _too_small(ctx: CallbackCtx, asked: PlacementRequest) -> str | None:
     workers = ctx.llm_config.tensor_parallel_size * ctx.llm_config.pipeline_parallel_size
-    if asked.world_size != workers:
-        return f"asks for {asked.world_size} worker(s), but the config has {workers}"
+    each = asked.world_size // asked.data_parallel_size
+    if each != workers:
+        return f"asks for {each} worker(s), but the config has {workers}"
     return None
 
 

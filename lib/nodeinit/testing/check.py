@@ -131,6 +131,7 @@ class _Hunt:
         self.capped = False
         self.tried_all = False
         self.sequences = 0
+        self.unsupported = False
 
     # -- which scenarios ---------------------------------------------------------------------------
 
@@ -187,6 +188,7 @@ class _Hunt:
         trace = self.harness.run(scenario)
         self.states.update(trace.states)
         self.edges |= trace.edges
+        self.unsupported |= trace.log.unsupported
         breaches = list(trace.breaches)
         hot = any(breach.check == "H4-hang" for breach in breaches)
         if again and not hot:
@@ -240,6 +242,11 @@ class _Hunt:
             notes.append(f"  edges that were not taken: {'; '.join(missed[:4])}{more}")
         if self.capped:
             notes.append("  inconclusive: the time cap cut it short")
+        if self.unsupported:
+            notes.append(
+                "  inconclusive: a hook wanted sockets or other programs, which are not here"
+            )
+        unsure = self.capped or self.unsupported
         return CheckReport(
             callback=self.harness.spec.name,
             profile=self.profile.name,
@@ -247,20 +254,20 @@ class _Hunt:
             sequences=self.sequences,
             states=(len(states & self.states), len(states)),
             edges=(len(edges & self.edges), len(edges)),
-            complete=reached and self.tried_all and not self.capped and not failures,
-            checks=self._verdicts(reached),
+            complete=reached and self.tried_all and not unsure and not failures,
+            checks=self._verdicts(reached, unsure),
             failures=tuple(failures),
             notes=tuple(notes),
         )
 
-    def _verdicts(self, reached: bool) -> dict[str, str]:
+    def _verdicts(self, reached: bool, unsure: bool) -> dict[str, str]:
         found = {}
         for check in (*CHECKS, *(prop.id for prop in self.harness.properties)):
             if check in self.expected:
                 found[check] = "excluded"
             elif check in self.found:
                 found[check] = "failed"
-            elif self.capped or not self.sequences or (check == "M5" and not reached):
+            elif unsure or not self.sequences or (check == "M5" and not reached):
                 found[check] = "inconclusive"
             else:
                 found[check] = "passed"

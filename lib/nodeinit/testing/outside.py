@@ -59,12 +59,16 @@ class TooManyLines(BaseException):
 
 
 class Step(NamedTuple):
-    """A step of a hook that is being run: how it blocks, and of whose code the last line counts."""
+    """A step of a hook that is being run: how it blocks, and of whose code the last line counts.
+
+    The clocks of the hook are `late` seconds behind those of the loop.
+    """
 
     asynchronous: bool
     blocked: Callable[[str], None]
     code: Any
     seen: Callable[[int], None]
+    late: float = 0.0
 
 
 class Outside:
@@ -119,7 +123,7 @@ class Outside:
 
             def clock(scale: float, offset: float, kind: type = float) -> Callable[[Any], Any]:
                 def make(real: Any) -> Any:
-                    return lambda: kind((self.loop.time() + offset) * scale) if here() else real()
+                    return lambda: kind((self._time() + offset) * scale) if here() else real()
 
                 return make
 
@@ -153,6 +157,9 @@ class Outside:
 
     def _here(self) -> bool:
         return self.step is not None and threading.get_ident() == self._thread
+
+    def _time(self) -> float:
+        return self.loop.time() - (self.step.late if self.step is not None else 0.0)
 
     def _sleep(self, seconds: float) -> None:
         if self.step is not None and self.step.asynchronous:

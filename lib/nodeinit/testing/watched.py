@@ -73,6 +73,8 @@ class Log:
         self._prints: list[tuple[Call, Any]] = []
         self._own: set[str] = set()
         self._overdue: list[Call] = []
+        self.unsupported = False
+        """Whether a hook wanted sockets or other programs of the event loop, which it has not."""
 
     def instance(self, node_id: str) -> Any:
         """The callback of the driver (`""`) or of a host: a process of its own has its own."""
@@ -134,14 +136,16 @@ class Log:
             self._failed(call, error)
             raise
 
-    def _step(self, call: Call, asynchronous: bool, function: Callable[[], Any]) -> Any:
+    def _step(
+        self, call: Call, asynchronous: bool, function: Callable[[], Any], late: float = 0.0
+    ) -> Any:
         def blocked(what: str) -> None:
             self.say("H5-blocking", f"called {what} inside an async hook", call)
 
         def seen(line: int) -> None:
             call.line = line
 
-        return self.outside.run(Step(asynchronous, blocked, call.code, seen), function)
+        return self.outside.run(Step(asynchronous, blocked, call.code, seen, late), function)
 
     # -- how it ended ------------------------------------------------------------------------------
 
@@ -154,7 +158,9 @@ class Log:
             self._cleaned_up(call)
             return
         self._swallowed(call)
-        if not isinstance(error, self._allowed):
+        if _beyond_the_loop(error):
+            self.unsupported = True
+        elif not isinstance(error, self._allowed):
             self._blame_line(call, error)
             self.say("H3-raised", f"raised {type(error).__name__}: {error}", call)
 
@@ -237,7 +243,7 @@ class Log:
         said = f"did not return within {self.hook_deadline:,.0f} s of virtual time"
         self.say("H4-hang", said, call)
 
-    # -- the same call again -----------------------------------------------------------------------
+    # -- the same call again, at the same time by the clocks that the hook sees ---------------------
 
     def _fit_for_twice(self, call: Call, answer: Any) -> bool:
         good = answer is None or type(answer) is CallbackCtx
@@ -245,7 +251,7 @@ class Log:
 
     def _quietly(self, call: Call, function: Callable[[], Any]) -> Any:
         try:
-            return self._step(call, False, function)
+            return self._step(call, False, function, self._now() - call.began)
         except TooManyLines:
             raise
         except Exception:
@@ -253,7 +259,7 @@ class Log:
 
     async def _quietly_awaited(self, call: Call, function: Callable[[], Any]) -> Any:
         try:
-            return await _Stepped(self, call, function())
+            return await _Stepped(self, call, function(), self._now() - call.began)
         except Exception:
             return NotImplemented
 
@@ -277,29 +283,47 @@ class Log:
 class _Stepped:
     """Awaits something of a hook's, step by step: so that we know when its code runs."""
 
-    def __init__(self, log: Log, call: Call, awaitable: Any) -> None:
-        self.log, self.call, self.inner = log, call, awaitable.__await__()
+    def __init__(self, log: Log, call: Call, awaitable: Any, late: float = 0.0) -> None:
+        self.log, self.call, self.inner, self.late = log, call, awaitable.__await__(), late
 
     def __await__(self) -> Generator[Any, Any, Any]:
         value: Any = None
         error: BaseException | None = None
         while True:
             try:
-                asked = self.log._step(self.call, True, functools.partial(self._on, value, error))
+                asked = self.log._step(
+                    self.call, True, functools.partial(self._on, value, error), self.late
+                )
             except StopIteration as stop:
                 return stop.value
             value = error = None
             try:
                 value = yield asked
+                self._forgiven()
             except asyncio.CancelledError as cancelled:
                 error = cancelled
-                now = self.log._now()
-                overdue = now - self.call.began >= self.log.hook_deadline - 1e-6
-                if overdue and self.call.cancelled_at is None:
-                    self.log.elapsed(self.call)
-                self.call.cancelled_at = self.call.cancelled_at or now
+                self._cancelled()
             except BaseException as thrown:
                 error = thrown
+
+    def _forgiven(self) -> None:
+        """`asyncio.timeout` takes its own cancel back: then the hook was not cancelled."""
+        task = asyncio.current_task()
+        if self.call.cancelled_at is not None and task is not None and not task.cancelling():
+            self.call.cancelled_at = None
+
+    def _cancelled(self) -> None:
+        """Told apart from the error of a task that the hook itself cancelled and waits for."""
+        task = asyncio.current_task()
+        cancels = task.cancelling() if task is not None else 0
+        if not cancels:
+            return
+        now = self.log._now()
+        overdue = now - self.call.began >= self.log.hook_deadline - 1e-6
+        if overdue and self.call.cancelled_at is None:
+            self.log.elapsed(self.call)
+        if self.call.cancelled_at is None or cancels == 1:
+            self.call.cancelled_at = now
 
     def _on(self, value: Any, error: BaseException | None) -> Any:
         if error is None:
@@ -369,6 +393,14 @@ def different(one: CallbackCtx, other: CallbackCtx) -> list[str]:
         if a is not b and a != b:
             found.append(name)
     return found
+
+
+def _beyond_the_loop(error: BaseException) -> bool:
+    """Whether the event loop of the kit, and not the hook, is at fault."""
+    if not isinstance(error, NotImplementedError) or error.__traceback__ is None:
+        return False
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).startswith("asyncio.")
 
 
 def _described(answer: Any) -> str:
