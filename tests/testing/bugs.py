@@ -65,6 +65,17 @@ class Spins:
             pass
 
 
+class SpinsAsync:
+    async def on_before_placement(self, ctx: CallbackCtx) -> None:
+        while True:
+            await asyncio.sleep(0)
+
+
+class CancelsItself:
+    async def on_before_init(self, ctx: CallbackCtx) -> None:
+        raise asyncio.CancelledError
+
+
 class Blocks:
     async def on_before_init(self, ctx: CallbackCtx) -> None:
         time.sleep(1)  # noqa: ASYNC251
@@ -206,6 +217,8 @@ EXPECTED: dict[type, str] = {
     SaysThatTheModelIsThere: "H3-raised",
     Hangs: "H4-hang",
     Spins: "H4-hang",
+    SpinsAsync: "H4-hang",
+    CancelsItself: "H3-raised",
     Blocks: "H5-blocking",
     SwallowsCancel: "H6-cancel",
     CleansUpForEver: "H6-cancel",

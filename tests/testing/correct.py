@@ -114,6 +114,14 @@ class Asks:
         )
 
 
+class Spreads:
+    """Under a loose pin Ray may then choose other hosts than the plan's."""
+
+    def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
+        asked = PlacementRequest.from_config(ctx.llm_config)
+        return attrs.evolve(ctx, placement_group=attrs.evolve(asked, strategy="SPREAD"))
+
+
 class Async:
     """A plain function that hands on a coroutine, and jitter from a seeded generator."""
 
@@ -143,4 +151,4 @@ class Logs:
     on_before_placement = on_after_init = on_init_failed = on_before_download
 
 
-ALL = (Nothing, Patient, Refuses, CleansUp, Juggles, Asks, Async, Logs)
+ALL = (Nothing, Patient, Refuses, CleansUp, Juggles, Asks, Spreads, Async, Logs)

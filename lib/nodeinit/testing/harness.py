@@ -181,6 +181,7 @@ class Harness:
             return run_virtual(self._prepared(scenario, twice), loop=self._loop)
         except (Deadlock, Livelock) as stuck:
             trace = self._trace
+            trace.log.stuck()
             trace.log.close()
             if not trace.breaches:
                 trace.say("M3", str(stuck))

@@ -155,6 +155,9 @@ class Log:
             self.say("H4-hang", f"ran {LINES:,} lines without giving anybody a turn", call)
             return
         if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():
+                self.say("H3-raised", "raised CancelledError, but nobody had cancelled it", call)
             self._cleaned_up(call)
             return
         self._swallowed(call)
@@ -235,6 +238,12 @@ class Log:
             if call.ended is None and call.cancelled_at is not None:
                 self.say("H6-cancel", "was cancelled, and never ended", call)
             elif call.ended is None:
+                self.say("H4-hang", "never returned", call)
+
+    def stuck(self) -> None:
+        """The loop turned without end: whoever was ended at that moment had not ended by itself."""
+        for call in self.calls:
+            if isinstance(call.error, asyncio.CancelledError) and call.ended == self._now():
                 self.say("H4-hang", "never returned", call)
 
     def elapsed(self, call: Call) -> None:
