@@ -117,11 +117,12 @@ def get_or_create(spec: CallbackSpec) -> Any:
     with _making:
         if key not in _instances:
             # The target is kept too: an id is only unique while its object lives.
-            _instances[key] = (_make(spec), spec.target)
+            _instances[key] = (make_callback(spec), spec.target)
         return _instances[key][0]
 
 
-def _make(spec: CallbackSpec) -> Any:
+def make_callback(spec: CallbackSpec) -> Any:
+    """A new instance of a callback (an instance stands for itself); raises as `get_or_create` does."""
     target = _imported(spec.target) if isinstance(spec.target, str) else spec.target
     if not (inspect.isclass(target) or inspect.isroutine(target)):
         if spec.kwargs:

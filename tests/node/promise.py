@@ -2,38 +2,35 @@
 
 A `Scenario` is all that varies: the cluster, the request, what the user's hooks do, what goes wrong
 and what somebody does from outside at which moment. `run` drives the real core and driver in
-virtual time; `check` says what of the promise is broken.
+virtual time, as `nodeinit.testing` does for the callbacks of others; the laws that both judge by are
+in `nodeinit.testing.laws`, what is said here is what only this callback can tell.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import itertools
 from typing import Any
 
 import attrs
 
 from nodeinit.callbacks import CallbackSpec
-from nodeinit.clusters.simulated import SimCluster, SimFault, sim_host
-from nodeinit.config import LLMConfig
-from nodeinit.context import FIELDS, CallbackCtx
+from nodeinit.clusters.simulated import SimCluster, SimFault
+from nodeinit.context import CallbackCtx
 from nodeinit.errors import NodeInitError, PermanentError, TemporaryError
 from nodeinit.fsm.core import Core
 from nodeinit.fsm.driver import Driver
-from nodeinit.fsm.events import FINALS, Event, Frame, Occurred
-from nodeinit.fsm.executor import InlineExecutor
-from nodeinit.fsm.hooks import HookRunner
-from nodeinit.fsm.journal import Journal
+from nodeinit.fsm.events import Event, Frame
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
 from nodeinit.fsm.registry import load_machine
-from nodeinit.fsm.snapshot import Snapshot, Step
+from nodeinit.fsm.snapshot import Step
 from nodeinit.node.initializer import bind_callbacks
-from nodeinit.node.planning import mode_on, request_of
 from nodeinit.placement.planner import plan
 from nodeinit.placement.request import PlacementRequest
-from nodeinit.placement.rules import violations_of_placement
 from nodeinit.placement.topology import Bundle, PlacementPlan
+from nodeinit.testing import scenario as kit
+from nodeinit.testing.laws import base_of
+from nodeinit.testing.scenario import Act, config_of
+from nodeinit.testing.trial import Trial, attach, drive
 from nodeinit.testing.virtual_time import VirtualLoop, run_virtual
 
 NODE_INIT = load_machine("node_init")
@@ -45,52 +42,13 @@ POLICY = Policy(
     grace=20,
     undo_deadline=30,
 )
-CANCEL_BOUND = 400.0  # virtual seconds: grace, an undo of everything with its retries, the hooks
-STEPS_BOUND = 600
-RUN_BOUND = 10_000.0  # virtual seconds; all deadlines, tries and plans together come to less
 
 
 @attrs.frozen
-class Act:
-    """Something that happens from outside at a moment: `cancel`, `release`, `kill`, `steal`."""
-
-    at: float
-    what: str
-    node_id: str = ""
-
-
-@attrs.frozen
-class Scenario:
-    gpus: tuple[int, ...] = (8, 8)
-    tp: int = 2
-    pp: int = 1
+class Scenario(kit.Scenario):
     hooks: tuple[tuple[str, str], ...] = ()  # (hook, behaviour)
     asynchronous: bool = True
     raise_error: bool = True
-    faults: tuple[SimFault, ...] = ()
-    acts: tuple[Act, ...] = ()
-    heal: bool = True
-    pin: str = "node"
-
-    @property
-    def node_ids(self) -> tuple[str, ...]:
-        return tuple("abcdefgh"[: len(self.gpus)])
-
-
-@functools.cache
-def config(tp: int, pp: int, pin: str = "node") -> LLMConfig:
-    return LLMConfig(
-        model_id="sim/model",
-        model_source="/models/sim",
-        engine_kwargs={"tensor_parallel_size": tp, "pipeline_parallel_size": pp},
-        nodeinit={"pin": pin},
-    )
-
-
-@functools.cache
-def _core(core_cls: Any, definition: Any, heal: bool) -> Core:
-    made: Core = core_cls(definition, attrs.evolve(POLICY, heal=heal))
-    return made
 
 
 class Behaving:
@@ -144,7 +102,7 @@ class Behaving:
             case "forbidden":
                 return attrs.evolve(ctx, plan=None, attempt=99, nodes={})
             case "config":
-                return attrs.evolve(ctx, llm_config=config(9, 9))
+                return attrs.evolve(ctx, llm_config=config_of(9, 9, "node"))
             case "mutate":
                 ctx.attempt = 7  # type: ignore[misc]
             case "exit":
@@ -196,27 +154,18 @@ class Probe:
         self.failed.append(ctx)
 
 
-@attrs.define
-class Outcome:
-    scenario: Scenario
-    driver: Driver
-    cluster: SimCluster
-    user: Behaving
-    probe: Probe
-    broken: list[str] = attrs.field(factory=list)
-    killed: list[tuple[float, str]] = attrs.field(factory=list)
-    cancelled_at: float | None = None
-    cancelled_in: str = ""
-    cancel_heard: bool = False
-    was_ready: bool = False
+@attrs.define(eq=False)
+class Outcome(Trial):
+    user: Behaving = attrs.field(kw_only=True)
+    probe: Probe = attrs.field(kw_only=True)
 
     @property
-    def end(self) -> Snapshot:
-        return self.driver.snapshot
+    def broken(self) -> list[str]:
+        return [f"{breach.check}: {breach.message}" for breach in self.breaches]
 
-    @property
-    def states(self) -> list[str]:
-        return [s.after.state for s in self.driver.steps if s.before.state != s.after.state]
+    def stepped(self, step: Step) -> None:
+        super().stepped(step)
+        _check_step(self, step)
 
 
 def run(
@@ -235,77 +184,18 @@ def run(
 async def _main(
     scenario: Scenario, core_cls: Any, driver_cls: Any, definition: Any, journal: Any
 ) -> Outcome:
-    loop = asyncio.get_running_loop()
-    hosts = [
-        sim_host(n, GPU=g, CPU=32) for n, g in zip(scenario.node_ids, scenario.gpus, strict=True)
-    ]
-    cluster = SimCluster(hosts, faults=scenario.faults)
-    user, probe = Behaving(scenario, cluster), Probe()
-    specs = [CallbackSpec(probe)]
+    cluster = scenario.cluster()
+    outcome = Outcome(scenario, cluster, user=Behaving(scenario, cluster), probe=Probe())
+    specs = [CallbackSpec(outcome.probe)]
     if scenario.hooks:
-        specs.insert(0, CallbackSpec(user, raise_error=scenario.raise_error))
-    llm_config = config(scenario.tp, scenario.pp, scenario.pin)
-    core = _core(core_cls, definition, scenario.heal)
-    ctx = CallbackCtx(llm_config=llm_config)
-    hooks = HookRunner(
-        bind_callbacks(specs, definition),
-        InlineExecutor(),
-        CallbackCtx,
-        definition.check_change,
-        deadline=core.policy.hook_deadline,
-    )
-    driver = driver_cls(
-        core,
-        ctx,
-        cluster=cluster,
-        hooks=hooks,
-        name="node",
-        executor=InlineExecutor(),
-        journal=Journal(journal, core, ctx, "node") if journal else None,
-    )
-    outcome = Outcome(scenario, driver, cluster, user, probe)
-    driver._on_step = lambda step: _check_step(outcome, step)
-    driver.post(Occurred(Event.START))
-    running = asyncio.ensure_future(driver.run())
-    for act in sorted(scenario.acts, key=lambda a: a.at):
-        await asyncio.wait({running}, timeout=max(0.0, act.at - loop.time()))
-        _act(outcome, act)
-    # A node that stays ready is released in the end; any other may take its time, not for ever.
-    bound = loop.time() + RUN_BOUND
-    while not running.done() and loop.time() < bound:
-        await asyncio.wait({running}, timeout=60)
-        if driver.snapshot.state == Frame.READY and driver.steps[-1].at < loop.time() - 60:
-            driver.post(Occurred(Event.RELEASE))
-    if not running.done():
-        outcome.broken.append(f"it hangs in {driver.snapshot.state}")
-        running.cancel()
-        return outcome
-    if driver._journal is not None:
-        driver._journal.close()
-    ended = driver.steps[-1].at
-    await asyncio.sleep(2 * POLICY.grace)  # whoever was abandoned has ended by now
-    _check_end(outcome, ended)
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if others and not _may_be_stubborn(scenario):
-        outcome.broken.append(f"tasks run on: {others}")
+        specs.insert(0, CallbackSpec(outcome.user, raise_error=scenario.raise_error))
+    ctx = CallbackCtx(llm_config=config_of(scenario.tp, scenario.pp, scenario.pin))
+    callbacks = bind_callbacks(specs, definition)
+    classes = {"core_cls": core_cls, "driver_cls": driver_cls}
+    attach(outcome, ctx, callbacks, POLICY, definition, **classes, journal=journal)
+    if await drive(outcome):
+        _check_end(outcome)
     return outcome
-
-
-def _act(outcome: Outcome, act: Act) -> None:
-    now = asyncio.get_running_loop().time()
-    match act.what:
-        case "cancel":
-            if outcome.cancelled_at is None:
-                outcome.cancelled_at = now
-                outcome.cancelled_in = outcome.driver.snapshot.state
-            outcome.driver.post(Occurred(Event.CANCEL))
-        case "release":
-            outcome.driver.post(Occurred(Event.RELEASE))
-        case "kill":
-            outcome.killed.append((now, act.node_id))
-            outcome.cluster.kill_host(act.node_id)
-        case "steal":
-            outcome.cluster.steal(act.node_id)
 
 
 def _may_be_stubborn(scenario: Scenario) -> bool:
@@ -313,131 +203,37 @@ def _may_be_stubborn(scenario: Scenario) -> bool:
 
 
 ALWAYS_FAIL = {"raise", "permanent", "garbage", "forbidden", "config", "mutate", "exit"}
-ENGINE_FIELDS = [n for n, f in FIELDS.items() if f.metadata["writable_in"] == ()]
 
 
 def _check_step(outcome: Outcome, step: Step) -> None:
-    """Laws of every step."""
-    say = outcome.broken.append
-    before, after, occurred = step.before, step.after, step.occurred
-    if step.accepted and step.hooks and step.edge is not None:
-        base = occurred.ctx if occurred.ctx is not None else before.ctx
-        if step.edge.assign:
-            base = step.edge.assign(attrs.evolve(after, ctx=base), occurred).ctx
-        for name in ENGINE_FIELDS:
-            if getattr(base, name) != getattr(after.ctx, name):
-                say(f"a hook changed {name}, which only the engine may")
-        if step.hooks[-1].callback.endswith("Probe") and step.hooks[-1].error is None:
-            if not step.edge.observes:
-                was, now = (c.custom_data.get("probe", 0) for c in (base, after.ctx))
-                if now != was + 1:
-                    say(f"an update of a hook was lost: {was} -> {now}")
-    if step.accepted and step.edge is not None and any(r.error for r in step.hooks):
-        raised = outcome.scenario.raise_error
-        if raised and not step.edge.observes and occurred.event is not Event.ERRORED:
-            say(f"{occurred.event} was committed although a hook failed")
-    if step.accepted and step.edge is not None and not step.edge.observes:
+    """What the hooks of this callback show of every step."""
+    edge, occurred = step.edge, step.occurred
+    if edge is None or not step.accepted or edge.observes:
+        return
+    if step.hooks and step.hooks[-1].callback.endswith("Probe") and step.hooks[-1].error is None:
+        was, now = (c.custom_data.get("probe", 0) for c in (base_of(step), step.after.ctx))
+        if now != was + 1:
+            outcome.say("M2", f"an update of a hook was lost: {was} -> {now}")
+    if outcome.scenario.raise_error:
+        if any(r.error for r in step.hooks) and occurred.event is not Event.ERRORED:
+            outcome.say("M2", f"{occurred.event} was committed although a hook failed")
         failing = {h for h, b in outcome.scenario.hooks if b in ALWAYS_FAIL}
-        if outcome.scenario.raise_error and failing & set(step.edge.hooks):
-            say(f"{occurred.event} was committed although {step.edge.hooks} cannot succeed")
-    if after.state == Frame.BACKOFF and before.state != Frame.BACKOFF:
-        if after.ctx is not before.ctx:
-            say("a retry does not begin with the context that the phase began with")
-    if occurred.event is Event.ACQUIRING and step.accepted:
-        order = outcome.driver.core.definition.order
-        for held in before.held:
-            if order(held.phase) >= order(before.state) and held.attempt != occurred.attempt:
-                say(f"{held.name} of an earlier try is still held while {before.state} acquires")
-    if (
-        occurred.event is Event.CANCEL
-        and not outcome.cancel_heard
-        and outcome.cancelled_at is not None
-    ):
-        outcome.cancel_heard = True
-        late = step.at - outcome.cancelled_at
-        if late > 2 and outcome.cancelled_in not in (Frame.RELEASING, *FINALS):
-            say(f"a cancel was heard only after {late:.0f} s")
-    if after.state == Frame.READY and before.state != Frame.READY:
-        outcome.was_ready = True
-        _check_ready(outcome, step)
-    if after.state in FINALS and before.state not in FINALS:
-        if after.held:
-            say(f"{after.state} holds {after.held}")
-        if before.state != Frame.RELEASING:
-            say(f"{after.state} was entered from {before.state}")
-    if before.state in FINALS and step.accepted:
-        say(f"{before.state} is final but accepted {occurred.event}")
-    if occurred.event is Event.DROPPED and before.state == Frame.RELEASING and step.accepted:
-        if before.held[-1].key != occurred.held.key:  # type: ignore[union-attr]
-            say("something was given back before what was acquired after it")
-    if len(outcome.driver.steps) == STEPS_BOUND:
-        say(f"{STEPS_BOUND} steps and no end")
-        outcome.driver.post(Occurred(Event.CANCEL))
-    for phase, tries in after.tries:
-        if tries > outcome.driver.core.policy.of(phase).attempts:
-            say(f"{phase} was tried {tries} times")
-    if after.replans > outcome.driver.core.policy.replans:
-        say(f"{after.replans} new plans")
+        if failing & set(edge.hooks):
+            outcome.say(
+                "M2", f"{occurred.event} was committed although {edge.hooks} cannot succeed"
+            )
 
 
-def _check_ready(outcome: Outcome, step: Step) -> None:
-    say = outcome.broken.append
-    ctx, cluster = step.after.ctx, outcome.cluster
-    hooks_took = sum(run.seconds for run in step.hooks)
-    judged = asyncio.get_running_loop().time() - hooks_took - 0.1
-    died_since = {node_id for at, node_id in outcome.killed if at >= judged}
-    if ctx.placement is None:
-        say("ready without a placement")
-        return
-    group = next((g for g in cluster.groups.values() if g.id == ctx.placement.group_id), None)
-    if group is None:
-        say("ready, but Ray knows no such group")
-    elif group.node_ids != ctx.placement.node_ids:
-        say("ready, but Ray put the bundles elsewhere")
-    if ctx.plan.node_ids != ctx.placement.node_ids:
-        say("ready, but not as planned")
-    for broken in violations_of_placement(request_of(ctx), ctx.placement, ctx.observed, ctx.plan):
-        say(f"ready, but {broken}")
-    for start in range(0, len(ctx.placement.node_ids), request_of(ctx).tensor_parallel_size):
-        tp = request_of(ctx).tensor_parallel_size
-        if len(set(ctx.placement.node_ids[start : start + tp])) != 1:
-            say("ready with a split tensor-parallel group")
-    for node_id in set(ctx.placement.hosts) - died_since:
-        if not cluster.hosts[node_id].alive:
-            say(f"ready on the dead host {node_id}")
-        mode = mode_on(ctx, node_id, ctx.placement.hosts)
-        if not cluster.is_complete(node_id, ctx.model.manifest, mode):
-            say(f"ready without a complete model on {node_id}")
-
-
-def _check_end(outcome: Outcome, ended: float) -> None:
-    """The promise at the end: nothing left behind, a reason, in time; and foreign things untouched."""
-    say = outcome.broken.append
-    end, cluster = outcome.end, outcome.cluster
-    if end.state not in FINALS:
-        say(f"it ended in {end.state}")
-    if not end.cleanup_errors and cluster.leftovers():
-        say(f"left behind: {cluster.leftovers()}")
-    if end.state != Frame.RELEASED and (end.reason is None or not end.reason.message):
-        say("no reason was given")
-    cancel_bound = CANCEL_BOUND * (4 if end.cleanup_errors else 1)
-    if outcome.cancelled_at is not None and ended - outcome.cancelled_at > cancel_bound:
-        say(f"a cancel took {ended - outcome.cancelled_at:.0f} s")
+def _check_end(outcome: Outcome) -> None:
+    """What only this callback can tell: its groups are untouched, and it was told of the end."""
+    end = outcome.end
     for name in outcome.user.groups:
-        if name not in cluster.groups:
-            say(f"the user's group {name} was removed")
+        if name not in outcome.cluster.groups:
+            outcome.say("R3-foreign", f"the user's group {name} was removed")
     if bool(outcome.probe.failed) != (end.state != Frame.RELEASED):
-        say(f"on_init_failed fired {len(outcome.probe.failed)} times in {end.state}")
-    lost_at = next((at for at, n in outcome.killed if outcome.was_ready), None)
-    if lost_at is None:
-        return
-    for earlier, later in itertools.pairwise(s for s in outcome.driver.steps if s.edge):
-        hosts = earlier.after.ctx.placement.hosts if earlier.after.state == Frame.READY else ()
-        # It is lost at once, but stays where it is until the hooks of the edge have answered.
-        heard = later.at - sum(run.seconds for run in later.hooks)
-        for at, node_id in outcome.killed:
-            if node_id in hosts and earlier.at < at < heard - 10:
-                say(f"{node_id} died at {at}, but the node stayed ready until {later.at}")
+        outcome.say("M2", f"on_init_failed fired {len(outcome.probe.failed)} times in {end.state}")
+    if outcome.tasks_left and not _may_be_stubborn(outcome.scenario):
+        outcome.say("R4-tasks", f"tasks run on: {outcome.tasks_left}")
 
 
 __all__ = ["NODE_INIT", "Act", "NodeInitError", "Outcome", "Scenario", "SimFault", "run"]

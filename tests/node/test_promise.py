@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nodeinit.fsm.events import FINALS, Frame
 from nodeinit.fsm.journal import replay
 from nodeinit.testing.virtual_time import VirtualLoop
-from tests.node.promise import NODE_INIT, Act, Outcome, Scenario, SimFault, run
+from tests.node.promise import NODE_INIT, Act, Scenario, SimFault, run
 from tests.node.scenarios import corpus, scenarios
 
 RUNS = int(os.environ.get("NODEINIT_RUNS", "2000"))
@@ -97,7 +97,7 @@ def test_cancel_at_every_moment(at: float) -> None:
     assert [] == outcome.broken
     assert Frame.CANCELLED == outcome.end.state
     if at == 0.0:
-        assert ("idle", "cancel", "releasing") in edges_of(outcome)
+        assert ("idle", "cancel", "releasing") in outcome.edges
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,6 @@ def test_a_broken_hook_fails_the_node_and_leaves_nothing(
     assert f"Behaving.{hook}" in outcome.end.reason.message  # type: ignore[union-attr]
 
 
-def edges_of(outcome: Outcome) -> set[tuple[str, str, str]]:
-    return {
-        (step.before.state, str(step.occurred.event), step.after.state)
-        for step in outcome.driver.steps
-        if step.edge is not None
-    }
-
-
 @pytest.mark.parametrize(
     ("op", "phase"), [("manifest", "config"), ("fetch", "download"), ("reserve", "placement")]
 )
@@ -136,7 +128,7 @@ def test_whatever_hangs_again_and_again_ends_at_its_deadlines(op: str, phase: st
 
     assert [] == outcome.broken
     assert (Frame.FAILED, "deadline") == (outcome.end.state, outcome.end.reason.code)  # type: ignore[union-attr]
-    assert {(phase, "elapsed", "backoff"), (phase, "elapsed", "releasing")} <= edges_of(outcome)
+    assert {(phase, "elapsed", "backoff"), (phase, "elapsed", "releasing")} <= outcome.edges
 
 
 def test_capacity_that_is_stolen_every_time_is_given_up() -> None:
@@ -144,7 +136,7 @@ def test_capacity_that_is_stolen_every_time_is_given_up() -> None:
     outcome = run(Scenario((2, 2, 2, 2), 2, 1, faults=faults))
 
     assert [] == outcome.broken
-    assert ("placement", "displaced", "releasing") in edges_of(outcome)
+    assert ("placement", "displaced", "releasing") in outcome.edges
     assert (Frame.FAILED, "displaced") == (outcome.end.state, outcome.end.reason.code)  # type: ignore[union-attr]
 
 
@@ -153,7 +145,7 @@ def test_a_hook_that_fails_while_a_lost_node_heals_ends_it() -> None:
     outcome = run(Scenario((2, 2), 2, 1, hooks=hooks, acts=(Act(20.0, "kill", "a"),)))
 
     assert [] == outcome.broken
-    assert ("ready", "errored", "releasing") in edges_of(outcome)
+    assert ("ready", "errored", "releasing") in outcome.edges
 
 
 def test_a_stolen_host_leads_to_another_plan() -> None:
@@ -218,7 +210,7 @@ def test_the_promise_holds_at_random_and_no_state_or_edge_is_left_out() -> None:
         outcome = run(scenario, loop=LOOP)
         assert [] == outcome.broken, scenario
         states.update({*outcome.states})
-        edges |= edges_of(outcome)
+        edges |= outcome.edges
 
     assert states["ready"] > runs // 3
     assert set(NODE_INIT.states) - {"idle"} == set(states)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from nodeinit.cli.check import check
 from nodeinit.cli.diagram import diagram
 from nodeinit.cli.doctor import doctor
 from nodeinit.cli.errors import Program
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, snapshot, doctor, examples, machine, diagram, replay, schema):
+for command in (run, plan, check, snapshot, doctor, examples, machine, diagram, replay, schema):
     cli.add_command(command)
 
 

@@ -33,7 +33,7 @@ async def run_host_hooks(
         callbacks,
         executor,
         context=CallbackCtx,
-        check_change=_only_custom_data,
+        check_change=only_custom_data,
         deadline=deadline or 60.0,
     )
     folded = await runner.fold((ON_NODE_DOWNLOAD,), ctx, node_id)
@@ -48,7 +48,8 @@ async def run_host_hooks(
     return freeze_map(changed)
 
 
-def _only_custom_data(before: Any, after: Any, _hook: str) -> tuple[str, str] | None:
+def only_custom_data(before: Any, after: Any, _hook: str) -> tuple[str, str] | None:
+    """The change that a hook on a host may not make, with the rule; `None` when all is well."""
     for name in changes(before, after):
         if name != "custom_data":
             return name, f"changed {name!r} on a host; only custom_data comes back from there"

@@ -1,14 +1,15 @@
 """An event loop whose clock jumps: a wait of an hour takes no time and is exact.
 
-There are no sockets, no threads and no signals in it. When nothing is left that could ever happen,
-it raises `Deadlock` instead of waiting for ever.
+There are no sockets, no threads and no signals in it: what would run in a thread
+(`asyncio.to_thread`) runs at once. When nothing is left that could ever happen, it raises `Deadlock`
+instead of waiting for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
 from asyncio import base_events
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -49,6 +50,9 @@ class VirtualLoop(base_events.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._selector = _Clock()
+        self.off_loop: Callable[[Callable[[], Any]], Any] = lambda function: function()
+        self.advanced = 0.0
+        """How long the loop was blocked, in virtual seconds since the last reset."""
         self._clock_resolution = 1e-6  # well above the spacing of floats, even after years
 
     def time(self) -> float:
@@ -63,7 +67,32 @@ class VirtualLoop(base_events.BaseEventLoop):
     def reset(self) -> None:
         """Start again at 0 s, so that one loop serves many runs."""
         self._selector.now = 0.0
+        self.advanced = 0.0
+        self.count_anew()
+
+    def count_anew(self) -> None:
+        """Count the rounds from 0 again."""
         self._selector.rounds = 0
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once, as when something blocks the loop."""
+        self.advanced += max(0.0, seconds)
+        self._selector.now = round(self._selector.now + max(0.0, seconds), 9)
+
+    def limit(self, rounds: int) -> None:
+        """Raise `Livelock` after so many rounds since the last reset."""
+        self._selector.limit = rounds
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """The function's result, or its exception; it runs now, and not in a thread."""
+        future = self.create_future()
+        try:
+            future.set_result(self.off_loop(lambda: func(*args)))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
     def _process_events(self, event_list: list[Any]) -> None:
         pass
@@ -88,6 +117,7 @@ def run_virtual(main: Coroutine[Any, Any, T], *, loop: VirtualLoop | None = None
 
 
 def _finish(loop: VirtualLoop) -> None:
+    loop.count_anew()  # what spun without an end gets its turns to be cancelled
     left = asyncio.all_tasks(loop)
     for task in left:
         task.cancel()

@@ -1,0 +1,124 @@
+"""The checks: what each is called, what must hold, and how to mend what breaks it.
+
+The ids are public and stable. `SET` is the version of the set: what was not in it when a callback
+was first checked cannot fail it unseen.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+SET = "2026.11"
+
+
+@attrs.frozen
+class Check:
+    """A law: `says` what must hold, `hint` what to do about it."""
+
+    id: str
+    says: str
+    hint: str
+
+
+CHECKS = {
+    check.id: check
+    for check in (
+        Check(
+            "H1-return",
+            "a hook returns a CallbackCtx, or None for unchanged",
+            "return attrs.evolve(ctx, …); a sync hook must not forget to await what is async",
+        ),
+        Check(
+            "H2-mutated",
+            "the context that a hook received stays as it was, also later",
+            "return attrs.evolve(ctx, field=…) instead of changing the context or what is in it",
+        ),
+        Check(
+            "H3-raised",
+            "only TemporaryError and PermanentError leave a hook",
+            "raise TemporaryError to be tried again, PermanentError to give up; handle the others",
+        ),
+        Check(
+            "H4-hang",
+            "every hook comes to its end",
+            "bound what you wait for: async with asyncio.timeout(seconds)",
+        ),
+        Check(
+            "H5-blocking",
+            "an async hook never blocks the event loop",
+            "await asyncio.sleep / asyncio.to_thread(…), or make the hook a plain function",
+        ),
+        Check(
+            "H6-cancel",
+            "a cancelled hook cleans up and lets CancelledError go",
+            "re-raise asyncio.CancelledError; clean up in `finally`; never use asyncio.wait_for",
+        ),
+        Check(
+            "H7-readonly",
+            "a hook changes only fields that it may change, while it may",
+            "what a hook may change stands beside each field of CallbackCtx",
+        ),
+        Check(
+            "H7-custom_data",
+            "what somebody else wrote into custom_data stays",
+            "return ctx.evolve(custom_data=ctx.custom_data.set(key, value)) with a key of your own",
+        ),
+        Check(
+            "H8-idempotent",
+            "the same hook with the same context gives the same answer, and not more of it",
+            "set what is wanted instead of adding to it; hooks fire again with every new plan",
+        ),
+        Check(
+            "H10-deterministic",
+            "the same run of a new instance gives the same answers",
+            "keep state on self, not in a module or on the class; leave chance and clocks out",
+        ),
+        Check(
+            "P",
+            "a placement that a hook asks for has room for the workers and breaks no rule",
+            "see nodeinit.placement.rules; PlacementRequest.from_config(ctx.llm_config) is right",
+        ),
+        Check(
+            "R1-ready",
+            "a ready node has a live group that obeys every rule",
+            "do not touch groups of nodeinit, nor one that you handed over",
+        ),
+        Check(
+            "R2-leak",
+            "a node that failed or was cancelled holds nothing",
+            "give back what your hooks made in on_init_failed, also when a hook was cancelled",
+        ),
+        Check(
+            "R3-foreign",
+            "groups of others are left alone",
+            "remove only the groups that you made",
+        ),
+        Check(
+            "R4-tasks",
+            "no task of a hook outlives a node that failed or was cancelled",
+            "keep the task on self and cancel it in on_init_failed; or use asyncio.TaskGroup",
+        ),
+        Check(
+            "R6-download",
+            "the model is complete where the node is ready, and no download is left",
+            "with run_init_node=False the files must be at model_source on every host of the group",
+        ),
+        Check(
+            "M1", "only edges of the machine are taken", "this is a bug of the engine: report it"
+        ),
+        Check("M2", "hooks fire in order, once", "this is a bug of the engine: report it"),
+        Check("M3", "every run ends, in time, with a reason", "see which hook or phase never ends"),
+        Check("M4", "a retry begins with the original context", "report it: a bug of the engine"),
+        Check(
+            "M5",
+            "every state and every edge was reached, so the others were not passed in vain",
+            "use a larger profile; a callback that always fails reaches little",
+        ),
+    )
+}
+
+
+def hint_of(check: str) -> str:
+    """What to do about a breach of a check or of a property."""
+    found = CHECKS.get(check)
+    return found.hint if found else "the property is your own"

@@ -1,0 +1,267 @@
+"""The part of Ray that hooks use, over a simulated cluster: placement groups, nodes, remote functions.
+
+Callbacks that import Ray are run as they are: for the length of a check the names they imported
+answer from the cluster in memory. What a remote function does on files, it really does, here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nodeinit.clusters.sim_policy import choose
+from nodeinit.clusters.simulated import SimCluster, SimGroup
+from nodeinit.errors import PermanentError
+from nodeinit.placement.checks import to_bundles
+from nodeinit.placement.topology import Pin, PlacementPlan, amount
+
+POLL, LONGEST = 0.1, 10.0  # seconds, until somebody who waits for a group looks again
+
+
+class FakeGroup:
+    """What `ray.util.placement_group` gives back; `id` is what the cluster knows it by."""
+
+    def __init__(self, ray: FakeRay, bundles: Sequence[Mapping[str, float]], strategy: str) -> None:
+        self._ray: FakeRay = ray
+        self.bundle_specs = [dict(bundle) for bundle in bundles]
+        self.strategy = strategy
+        self.id = f"pending-{len(ray.made)}"
+        self.found: SimGroup | None = None
+        self.gone = False
+
+    @property
+    def bundle_count(self) -> int:
+        """The number of bundles, as Ray's handle has it."""
+        return len(self.bundle_specs)
+
+    def ready(self) -> asyncio.Task[Any]:
+        """Done when the group has its place; never, if there is none."""
+        return self._ray.remotely(self._placed())
+
+    def wait(self, timeout_seconds: float = 30) -> bool:
+        """Whether it has its place within a time, which passes."""
+        loop = self._ray.loop
+        if not self._ray.place(self):
+            loop.advance(timeout_seconds)
+        return self._ray.place(self)
+
+    async def _placed(self) -> FakeGroup:
+        pause = POLL
+        while not self._ray.place(self):
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST)
+        return self
+
+
+class FakeRay:
+    """Answers for Ray during one run. `source` is where a model that hooks bring is looked for."""
+
+    def __init__(self, cluster: SimCluster, source: Path, loop: Any) -> None:
+        self.cluster = cluster
+        self.loop = loop
+        self.made: list[FakeGroup] = []
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.removed_foreign: list[str] = []
+        self._source = source
+
+    def remotely(self, work: Any) -> asyncio.Task[Any]:
+        """Work that is not done in this process: no task of the hook's."""
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        return task
+
+    @property
+    def left(self) -> list[FakeGroup]:
+        """The groups that hooks made and that nobody removed."""
+        return [group for group in self.made if not group.gone]
+
+    def place(self, group: FakeGroup) -> bool:
+        """Give a group its place if there is one; whether it has it."""
+        if group.found is not None or group.gone:
+            return group.found is not None
+        bundles = to_bundles(group.bundle_specs)
+        now = self.cluster.now()
+        somewhere = tuple(host.node_id for host in now.hosts)[:1] * len(bundles)
+        plan = PlacementPlan(bundles, somewhere, group.strategy, pin=Pin.NONE)
+        found = choose(plan, now)
+        if found is None:
+            return False
+        group.found = self.cluster.make_group(
+            bundles, found, name=f"own-{self.made.index(group)}", strategy=group.strategy
+        )
+        group.id = group.found.id
+        return True
+
+    # -- what hooks call ---------------------------------------------------------------------------
+
+    def placement_group(
+        self, bundles: Sequence[Mapping[str, float]], strategy: str = "PACK", *_: Any, **__: Any
+    ) -> FakeGroup:
+        """A group that is placed as soon as there is room."""
+        if not bundles or not all(any(v > 0 for v in bundle.values()) for bundle in bundles):
+            raise ValueError("Bundles must be a non-empty list, with a non-zero resource in each.")
+        group = FakeGroup(self, bundles, strategy)
+        self.made.append(group)
+        self.place(group)
+        return group
+
+    def remove_placement_group(self, group: Any) -> None:
+        """Give a group back."""
+        if isinstance(group, FakeGroup):
+            group.gone = True
+            found = group.found
+        else:
+            found = group
+        if found is None:
+            return
+        if all(found is not made.found for made in self.made):
+            self.removed_foreign.append(found.name)
+        for name, live in list(self.cluster.groups.items()):
+            if live is found:
+                del self.cluster.groups[name]
+
+    def get_placement_group(self, name: str) -> SimGroup:
+        """Anybody's group, by its name; `ValueError` when there is none."""
+        if name not in self.cluster.groups:
+            raise ValueError(f"Failed to look up actor with name '{name}'.")
+        return self.cluster.groups[name]
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The hosts, as `ray.nodes()` describes them."""
+        return [
+            {
+                "NodeID": host.node_id,
+                "Alive": host.alive,
+                "NodeName": host.name,
+                "NodeManagerHostname": host.name,
+                "NodeManagerAddress": host.name,
+                "Resources": {name: amount(units) for name, units in host.total.items()},
+                "Labels": dict(host.labels),
+            }
+            for host in self.cluster.now().hosts
+        ]
+
+    def cluster_resources(self) -> dict[str, float]:
+        """What living hosts have, in all."""
+        return self._summed("total")
+
+    def available_resources(self) -> dict[str, float]:
+        """What of it is free."""
+        return self._summed("available")
+
+    def _summed(self, field: str) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for host in self.cluster.now().alive:
+            for name, units in getattr(host, field).items():
+                found[name] = found.get(name, 0.0) + amount(units)
+        return found
+
+    def remote(self, *functions: Any, **options: Any) -> Any:
+        """A remote function: it runs here, as a task of the cluster's."""
+        if functions:
+            return FakeFunction(self, functions[0], options)
+        return lambda function: FakeFunction(self, function, options)
+
+    def cancel(self, task: asyncio.Task[Any], **_: Any) -> None:
+        """End a remote function."""
+        task.cancel()
+
+    def wait(self, tasks: Sequence[Any], **_: Any) -> tuple[list[Any], list[Any]]:
+        """What is done of these. Nothing runs on meanwhile: what was cancelled counts as done."""
+        done = [task for task in tasks if task.done() or task.cancelling()]
+        return done, [task for task in tasks if task not in done]
+
+    def is_initialized(self) -> bool:
+        """There is a Ray: this one."""
+        return True
+
+    async def run(self, function: Callable[..., Any], args: Any, kwargs: Any, options: Any) -> Any:
+        """A remote function on the host of its bundle, if it asks for one."""
+        strategy = options.get("scheduling_strategy")
+        group = getattr(strategy, "placement_group", None)
+        await asyncio.sleep(0.05)
+        result = function(*args, **kwargs)
+        if inspect.isawaitable(result):
+            result = await result
+        found = getattr(group, "found", None)
+        if found is not None and self._source.exists():
+            # A model at the source here is one that was brought to the host it ran on.
+            node_id = found.node_ids[max(0, strategy.placement_group_bundle_index)]
+            if not self.cluster.hosts[node_id].alive:
+                raise PermanentError(f"host {node_id} died")
+            self.cluster.publish(node_id)
+        return result
+
+
+class FakeFunction:
+    """What `ray.remote` makes of a function."""
+
+    def __init__(self, ray: FakeRay, function: Callable[..., Any], options: Any) -> None:
+        self._ray, self._function, self._options = ray, function, dict(options)
+
+    def options(self, **options: Any) -> FakeFunction:
+        """The same function with other options."""
+        return FakeFunction(self._ray, self._function, {**self._options, **options})
+
+    def remote(self, *args: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        """Call it."""
+        work = self._ray.run(self._function, args, kwargs, self._options)
+        return self._ray.remotely(work)
+
+
+_NAMES = {
+    "ray": (
+        "nodes",
+        "cluster_resources",
+        "available_resources",
+        "remote",
+        "cancel",
+        "wait",
+        "is_initialized",
+    ),
+    "ray.util": ("placement_group", "remove_placement_group", "get_placement_group"),
+    "ray.util.placement_group": (
+        "placement_group",
+        "remove_placement_group",
+        "get_placement_group",
+    ),
+}
+
+
+@contextlib.contextmanager
+def patched(modules: Sequence[Any], now: Callable[[], FakeRay]) -> Iterator[None]:
+    """Put the Ray of the present run (`now()`) in the place of Ray, here and in these modules."""
+    if not any(_mentions_ray(module) for module in modules):
+        yield
+        return
+
+    with contextlib.ExitStack() as stack:
+        for path, names in _NAMES.items():
+            for name in names:
+                real = getattr(sys.modules[path], name, None)
+                if not callable(real):
+                    continue
+                fake = _late(now, name)
+                for module in (sys.modules[path], *modules):
+                    for bound, value in list(vars(module).items()):
+                        if value is real:
+                            setattr(module, bound, fake)
+                            stack.callback(setattr, module, bound, real)
+        yield
+
+
+def _late(now: Callable[[], FakeRay], name: str) -> Callable[..., Any]:
+    return lambda *args, **kwargs: getattr(now(), name)(*args, **kwargs)
+
+
+def _mentions_ray(module: Any) -> bool:
+    try:
+        source = inspect.getsource(module)
+    except (OSError, TypeError):
+        return "ray" in sys.modules
+    return "import ray" in source or "from ray" in source

@@ -1,0 +1,149 @@
+"""Which scenarios a check runs: a few small worlds, every single fault in them, and then chance.
+
+Chance follows the path: worlds are solvable 7 times of 8, and most of what goes wrong goes wrong on
+the way to ready. `build` needs only a way to choose, so it serves Hypothesis, `random.Random` and
+enumeration alike.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import attrs
+
+from nodeinit.clusters.simulated import SimFault
+from nodeinit.testing.harness import Trace
+from nodeinit.testing.scenario import Act, Other, Scenario
+
+Choose = Callable[[Sequence[Any]], Any]
+
+WORLDS = (
+    Scenario((2, 2), 2, 1),
+    Scenario((2, 2), 2, 2),
+    Scenario((4, 2), 1, 3, heal=False, pin="hosts"),
+    Scenario((8, 8), 2, 1, taken=(7, 0), pin="none"),
+)
+"""Small worlds in which every single fault is tried: one and two hosts, each pin, a neighbour."""
+
+KINDS = ("temporary", "permanent", "crash", "hang", "slow")
+OPS = ("snapshot", "manifest", "fetch", "reserve", "remove", "stop_fetch")
+HOOKS = ("on_before_init", "on_before_download", "on_before_placement", "on_after_init")
+SIZES = ((2, 1), (1, 1), (2, 2), (4, 2), (1, 3), (1, 2))
+MOMENTS = (
+    *(round(0.005 * n, 3) for n in range(12)),
+    *(0.5 * n for n in range(1, 17)),
+    *(7 + 0.01 * n for n in range(12)),
+    *(10.0 * n for n in range(1, 12)),
+    200.0,
+    700.0,
+)
+
+
+def build(choose: Choose) -> Scenario:
+    """A world that usually has room, and what goes wrong in it."""
+    tp, pp = choose(SIZES)
+    gpus = [choose((8, 8, 4, 2, 1, 0)) for _ in range(choose((2, 1, 3, 4)))]
+    if choose((True,) * 7 + (False,)) and sum(g // tp for g in gpus) < pp:
+        gpus[0] = 8
+    node_ids = "abcd"[: len(gpus)]
+    taken = tuple(choose((0, 0, 1, 2)) for _ in gpus) if choose((False, False, True)) else ()
+    theme = choose(("faults", "acts", "acts", "others", "all", "all", "none"))
+    several = (1, 1, 2, 3)
+    faults: list[SimFault] = []
+    acts: list[Act] = []
+    others: list[Other] = []
+    if theme in ("faults", "all"):
+        for _ in range(choose(several)):
+            op, kind = choose(OPS), choose((*KINDS, "kill", "steal"))
+            faults.append(SimFault(op, kind, choose((0, 0, 0, 1, 1, 2)), choose(node_ids)))
+    if theme in ("acts", "all"):
+        for _ in range(choose(several)):
+            what = choose(("cancel", "cancel", "release", "kill", "kill", "steal", "disk_full"))
+            acts.append(
+                Act(choose(MOMENTS), what, _host(what, choose(node_ids)), choose((0, 0, 1)))
+            )
+    if theme == "others" or choose((False,) * 5 + (True,)):
+        others.append(Other(choose(HOOKS), choose(("permanent", "temporary")), choose((0, 0, 1))))
+    return Scenario(
+        gpus=tuple(gpus),
+        tp=tp,
+        pp=pp,
+        heal=choose((True, False)),
+        pin=choose(("node", "node", "hosts", "none")),
+        taken=tuple(min(t, g) for t, g in zip(taken, gpus, strict=False)),
+        faults=tuple(faults),
+        acts=tuple(acts),
+        others=tuple(others),
+    )
+
+
+def _host(what: str, node_id: str) -> str:
+    return node_id if what in ("kill", "steal") else ""
+
+
+def chance(seed: int) -> Iterator[Scenario]:
+    """Scenarios without end, always the same ones for a seed."""
+    rng = random.Random(seed)
+    while True:
+        yield build(rng.choice)
+
+
+def singles(trace: Trace) -> Iterator[Scenario]:
+    """Everything that can go wrong once in a world, given its run in which nothing did."""
+    world = trace.scenario
+    for op, calls in sorted(trace.cluster.calls.items()):
+        for call in range(min(calls, 3)):
+            for kind in KINDS:
+                yield attrs.evolve(world, faults=(SimFault(op, kind, call),))
+            for node_id in world.node_ids:
+                for kind in ("kill", "steal"):
+                    yield attrs.evolve(world, faults=(SimFault(op, kind, call, node_id),))
+        for kind in ("hang", "temporary"):
+            yield attrs.evolve(world, faults=tuple(SimFault(op, kind, n) for n in range(9)))
+    for times in (1, 9):
+        yield attrs.evolve(world, faults=tuple(SimFault("reserve", "lie", n) for n in range(times)))
+    stolen = tuple(SimFault("reserve", "steal", n, node) for n, node in enumerate(world.node_ids))
+    yield attrs.evolve(world, faults=stolen)
+    four = tuple(SimFault("reserve", "steal", n, node) for n, node in enumerate("abcd"))
+    yield attrs.evolve(world, gpus=(2,) * 4, tp=2, pp=1, taken=(), faults=four)
+    for at, rounds in moments(trace):
+        yield attrs.evolve(world, acts=(Act(at, "cancel", rounds=rounds),))
+        if not rounds:
+            for node_id in world.node_ids:
+                yield attrs.evolve(world, acts=(Act(at, "kill", node_id),))
+            yield attrs.evolve(world, acts=(Act(at, "steal", world.node_ids[-1]),))
+            yield attrs.evolve(world, acts=(Act(at, "disk_full"),))
+            yield attrs.evolve(world, acts=(Act(at, "release"),))
+    yield from _with_others(world)
+
+
+def _with_others(world: Scenario) -> Iterator[Scenario]:
+    """Another callback fails; in the second call of a hook, while a lost node heals."""
+    lost = Act(20.0, "kill", world.node_ids[0])
+    for hook in HOOKS:
+        for kind in ("permanent", "temporary"):
+            yield attrs.evolve(world, others=(Other(hook, kind),))
+            yield attrs.evolve(world, others=(Other(hook, kind, 1),), acts=(lost,))
+    # A setback, and then the disk is full while the next try is waited for.
+    for op in ("manifest", "fetch", "reserve"):
+        full = tuple(Act(at, "disk_full") for at in (0.5, 8.0))
+        yield attrs.evolve(world, faults=(SimFault(op, "temporary"),), acts=full)
+        cancels = tuple(Act(at, "cancel") for at in (0.5, 8.0))
+        yield attrs.evolve(world, faults=(SimFault(op, "temporary"),), acts=cancels)
+
+
+def moments(trace: Trace) -> list[tuple[float, int]]:
+    """When something happened in a run, and just after, and while each hook was waiting."""
+    times = {0.0, 20.0}
+    for step in trace.driver.steps:
+        if step.at < 60:
+            times |= {step.at, round(step.at + 0.001, 6)}
+    inside = set()
+    for call in trace.calls:
+        if call.ended is not None and call.began < 60:
+            inside.add(call.began)
+            times |= {round((call.began + call.ended) / 2, 6)}
+    found = {(at, 0) for at in times} | {(at, rounds) for at in inside for rounds in (1, 2, 3)}
+    return sorted(found)

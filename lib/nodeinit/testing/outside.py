@@ -1,0 +1,216 @@
+"""The world outside a hook while it runs: clocks, sleep, chance, the network, other programs.
+
+All of it is patched by name for the length of a check, and answers differently only inside a step of
+a hook, on the thread of the check: everybody else gets what is real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from nodeinit.testing.virtual_time import VirtualLoop
+
+LINES = 1_000_000
+"""So many lines may a hook run without giving the loop a turn: a second or so, in production."""
+
+_EPOCH = 1_700_000_000.0  # what `time.time()` says when a run begins
+_Usage = namedtuple("_Usage", "total used free")
+_DISK = _Usage(1_000_000_000_000, 500_000_000_000, 500_000_000_000)
+
+
+class _Kind(type):
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, datetime.datetime)
+
+
+class _Datetime(datetime.datetime, metaclass=_Kind):
+    """`datetime` by the clock that hooks see; its values are those of the real one."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Any:
+        """The moment, as `time.time()` has it."""
+        return datetime.datetime.fromtimestamp(time.time(), tz)
+
+    @classmethod
+    def utcnow(cls) -> Any:
+        """The moment in UTC, without saying so."""
+        return datetime.datetime.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+
+
+_DATETIME = ModuleType("datetime")
+_DATETIME.__dict__.update(vars(datetime), datetime=_Datetime)
+
+
+class TooManyLines(BaseException):
+    """A hook ran `LINES` lines without an end. Not an `Exception`: no hook is to handle it."""
+
+
+class Step(NamedTuple):
+    """A step of a hook that is being run: how it blocks, and of whose code the last line counts.
+
+    The clocks of the hook are `late` seconds behind those of the loop.
+    """
+
+    asynchronous: bool
+    blocked: Callable[[str], None]
+    code: Any
+    seen: Callable[[int], None]
+    late: float = 0.0
+
+
+class Outside:
+    """What hooks meet outside of them, during one check. One at a time in a process."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.loop = loop
+        self.step: Step | None = None
+        self._thread = threading.get_ident()
+        loop.off_loop = self._in_thread
+        self._chance = random.Random()
+
+    def reset(self, seed: int) -> None:
+        """Begin a run: the clock at 0, and chance from a seed."""
+        self.loop.reset()
+        random.seed(seed)
+        self._chance.seed(seed)
+
+    def run(self, step: Step, function: Callable[[], Any]) -> Any:
+        """Run a step of a hook, counting its lines. `TooManyLines` ends one without an end."""
+        before, self.step = self.step, step
+        tracer = sys.gettrace()
+        if tracer is None:  # a debugger or a measurement of coverage goes first
+            sys.settrace(_counting(step))
+        try:
+            return function()
+        finally:
+            if tracer is None:
+                sys.settrace(None)
+            self.step = before
+
+    @contextlib.contextmanager
+    def patched(self, modules: Sequence[ModuleType] = ()) -> Iterator[None]:
+        """Put ourselves between hooks and the world, also where `modules` imported it by name."""
+        state = random.getstate()
+        here = self._here
+        with contextlib.ExitStack() as stack:
+
+            def put(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+                real = getattr(owner, name)
+                fake = make(real)
+                setattr(owner, name, fake)
+                stack.callback(setattr, owner, name, real)
+                rename(real, fake)
+
+            def rename(real: Any, fake: Any) -> None:
+                for module in modules:
+                    for bound, value in list(vars(module).items()):
+                        if value is real:
+                            setattr(module, bound, fake)
+                            stack.callback(setattr, module, bound, real)
+
+            def clock(scale: float, offset: float, kind: type = float) -> Callable[[Any], Any]:
+                def make(real: Any) -> Any:
+                    return lambda: kind((self._time() + offset) * scale) if here() else real()
+
+                return make
+
+            for name in ("monotonic", "perf_counter"):
+                put(time, name, clock(1, 0))
+                put(time, f"{name}_ns", clock(1e9, 0, int))
+            put(time, "time", clock(1, _EPOCH))
+            put(time, "time_ns", clock(1e9, _EPOCH, int))
+            put(time, "sleep", lambda real: lambda s: self._sleep(s) if here() else real(s))
+            rename(datetime.datetime, _Datetime)
+            rename(datetime, _DATETIME)
+            put(os, "urandom", self._bytes_or)
+            put(random, "_urandom", self._bytes_or)
+            put(shutil, "disk_usage", lambda real: lambda p: self._disk(real, p))
+            put(socket.socket, "connect", self._noticing("socket.connect"))
+            put(subprocess.Popen, "__init__", self._noticing("subprocess.Popen"))
+            put(os, "system", self._noticing("os.system"))
+            try:
+                yield
+            finally:
+                random.setstate(state)
+
+    def _in_thread(self, function: Callable[[], Any]) -> Any:
+        """What a hook hands to a thread may block as it likes."""
+        before = self.step
+        self.step = before._replace(asynchronous=False) if before is not None else None
+        try:
+            return function()
+        finally:
+            self.step = before
+
+    def _here(self) -> bool:
+        return self.step is not None and threading.get_ident() == self._thread
+
+    def _time(self) -> float:
+        return self.loop.time() - (self.step.late if self.step is not None else 0.0)
+
+    def _sleep(self, seconds: float) -> None:
+        if self.step is not None and self.step.asynchronous:
+            self.step.blocked(f"time.sleep({seconds:g})")
+        self.loop.advance(seconds)
+
+    def _bytes_or(self, real: Callable[[int], bytes]) -> Callable[[int], bytes]:
+        return lambda n: self._chance.randbytes(n) if self._here() else real(n)
+
+    def _disk(self, real: Callable[[Any], Any], path: Any) -> Any:
+        found = real(path)  # which complains about a path that is not there
+        return _DISK if self._here() else found
+
+    def _noticing(self, label: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                # A socket that does not wait (asyncio's own) blocks nobody.
+                waits = label != "socket.connect" or args[0].gettimeout() != 0
+                if self.step is not None and self._here() and self.step.asynchronous and waits:
+                    self.step.blocked(label)
+                return real(*args, **kwargs)
+
+            return call
+
+        return wrap
+
+
+def _counting(step: Step) -> Callable[..., Any]:
+    """A trace function that counts lines, and remembers where the hook's own code was last.
+
+    A loop on one line has no lines to count: in the hook's own file instructions count too, four
+    for a line.
+    """
+    left = 4 * LINES
+    code, seen = step.code, step.seen
+    file = getattr(code, "co_filename", None)
+
+    def local(frame: Any, event: str, _argument: Any) -> Any:
+        nonlocal left
+        if event == "opcode":
+            left -= 1
+        else:
+            left -= 4
+            if frame.f_code is code:
+                seen(frame.f_lineno)
+        if left <= 0:
+            raise TooManyLines
+        return local
+
+    def entered(frame: Any, _event: str, _argument: Any) -> Any:
+        frame.f_trace_opcodes = frame.f_code.co_filename == file
+        return local
+
+    return entered

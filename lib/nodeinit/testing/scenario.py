@@ -1,0 +1,174 @@
+"""What one run is made of, as a value: the world, what goes wrong in it, who acts from outside.
+
+A scenario is the one currency of the kit: it is drawn, run, shrunk, printed, pasted and stored.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from nodeinit.clusters.simulated import SimCluster, SimFault, sim_host
+from nodeinit.config import LLMConfig
+from nodeinit.errors import ConfigError, Fault
+from nodeinit.placement.topology import Bundle
+
+__all__ = ["Act", "Other", "Scenario", "SimFault"]
+
+FOREIGN = "somebody-else"
+
+
+@attrs.frozen
+class Act:
+    """Something that happens from outside at a moment (virtual seconds since the start).
+
+    `what` is `cancel`, `release`, `kill` (the host `node_id` dies), `steal` (somebody takes all that
+    is free on it), or `disk_full` (the journal of the node cannot be written any more). `rounds` puts
+    it off by so many turns of the event loop, which take no time.
+    """
+
+    at: float
+    what: str
+    node_id: str = ""
+    rounds: int = 0
+
+
+@attrs.frozen
+class Other:
+    """Another callback of the same config, after this one, fails in its `call`-th call of a hook.
+
+    `kind` is `temporary` or `permanent`.
+    """
+
+    hook: str
+    kind: str
+    call: int = 0
+
+
+@attrs.frozen
+class Scenario:
+    """A cluster, a request, and what happens; by default nothing goes wrong.
+
+    `gpus` are those of each host (`a`, `b`, …), `taken` how many of them somebody else holds. The
+    workers are `tp` times `pp`, one GPU each. `heal` is the policy for a ready node that lost a host,
+    `pin` how much of the plan Ray is told.
+    """
+
+    gpus: tuple[int, ...] = (8, 8)
+    tp: int = 2
+    pp: int = 1
+    heal: bool = True
+    pin: str = "node"
+    taken: tuple[int, ...] = ()
+    faults: tuple[SimFault, ...] = ()
+    acts: tuple[Act, ...] = ()
+    others: tuple[Other, ...] = ()
+
+    @property
+    def node_ids(self) -> tuple[str, ...]:
+        """The ids of the hosts, in order."""
+        return tuple("abcdefgh"[: len(self.gpus)])
+
+    @property
+    def size(self) -> int:
+        """How much there is to read in it; shrinking makes it smaller."""
+        events = len(self.faults) + len(self.acts) + len(self.others)
+        return 10 * events + len(self.gpus) + self.tp * self.pp + 2 * len(self.taken)
+
+    def cluster(self) -> SimCluster:
+        """The hosts, and the group of somebody else who holds what is taken."""
+        hosts = [sim_host(n, GPU=g, CPU=32) for n, g in zip(self.node_ids, self.gpus, strict=True)]
+        made = SimCluster(hosts, faults=self.faults)
+        held = [(n, t) for n, t in zip(self.node_ids, self.taken, strict=False) if t]
+        if held:
+            bundles = [Bundle.of(GPU=1) for _, taken in held for _ in range(taken)]
+            made.make_group(bundles, [n for n, t in held for _ in range(t)], name=FOREIGN)
+        return made
+
+    def to_python(self) -> str:
+        """An expression to paste: only what differs from the default is said."""
+        return _expression(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: only what differs from the default is said."""
+        found: dict[str, Any] = _plain(self)
+        return found
+
+    def to_json(self) -> str:
+        """One line of JSON; `from_json` reads it."""
+        return json.dumps(self.to_dict(), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Scenario:
+        """The scenario that `to_json` wrote. Raises `ConfigError` for anything else."""
+        try:
+            return cls.from_dict(json.loads(text))
+        except (ValueError, TypeError, KeyError) as error:
+            raise _unreadable(text, str(error)) from None
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Scenario:
+        """The scenario of plain data; `TypeError` or `ValueError` for what is none."""
+        if not isinstance(data, Mapping):
+            raise TypeError(f"a {type(data).__name__}, not an object")
+        fields: dict[str, Any] = dict(data)
+        for name, kind in (("faults", SimFault), ("acts", Act), ("others", Other)):
+            if name in fields:
+                fields[name] = tuple(kind(**item) for item in fields[name])
+        for name in ("gpus", "taken"):
+            if name in fields:
+                fields[name] = tuple(int(item) for item in fields[name])
+        made = cls(**fields)
+        if not 1 <= len(made.gpus) <= 8 or made.tp < 1 or made.pp < 1:
+            raise ValueError("it needs 1 to 8 hosts, and at least one worker")
+        return made
+
+
+def _unreadable(text: str, why: str) -> ConfigError:
+    remedy = "give the JSON that a report of `nodeinit check` printed"
+    return ConfigError(Fault("--scenario", f"is no scenario: {why}", repr(text), remedy))
+
+
+def _said(value: Any) -> dict[str, Any]:
+    """The fields of a value that differ from their defaults."""
+    return {
+        field.name: found
+        for field in attrs.fields(type(value))
+        if (found := getattr(value, field.name)) != field.default
+    }
+
+
+def _plain(value: Any) -> Any:
+    if attrs.has(type(value)):
+        return {name: _plain(item) for name, item in _said(value).items()}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _expression(value: Any) -> str:
+    if attrs.has(type(value)):
+        said = ", ".join(f"{name}={_expression(item)}" for name, item in _said(value).items())
+        return f"{type(value).__name__}({said})"
+    if isinstance(value, tuple):
+        inside = ", ".join(map(_expression, value))
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    return repr(value)
+
+
+@functools.cache
+def config_of(
+    tp: int, pp: int, pin: str, source: str = "/models/sim", store: str = ""
+) -> LLMConfig:
+    """The config of a scenario's node. `source` and `store` are directories."""
+    settings = {"pin": pin, **({"store": store} if store else {})}
+    return LLMConfig(
+        model_id="sim/model",
+        model_source=source,
+        engine_kwargs={"tensor_parallel_size": tp, "pipeline_parallel_size": pp},
+        nodeinit=settings,
+    )

@@ -1,0 +1,109 @@
+"""What the harness is made of: clocks and chance inside hooks, and a loop that is blocked."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+
+import pytest
+import ray
+import ray.util
+
+from nodeinit import CallbackCtx
+from nodeinit.testing import Scenario
+from nodeinit.testing.harness import Harness
+from nodeinit.testing.virtual_time import VirtualLoop, run_virtual
+
+
+class Clock:
+    seen: list[float]
+
+    def on_before_init(self, ctx: CallbackCtx) -> None:
+        type(self).seen = [time.monotonic(), random.random()]
+        time.sleep(3)
+        self.seen.append(time.monotonic())
+
+
+def test_hooks_see_virtual_time_and_everybody_else_the_real_one() -> None:
+    before = random.getstate()
+    with Harness(Clock) as harness:
+        trace = harness.run(Scenario())
+        assert time.monotonic() > 1.0
+        first = Clock.seen
+        harness.run(Scenario())
+    assert [] == trace.breaches
+    assert (0.0, 3.0) == (first[0], first[2])
+    assert first == Clock.seen, "chance begins anew with every run"
+    assert before == random.getstate()
+    assert 3.0 == trace.driver.steps[0].at
+
+
+def test_everything_is_given_back() -> None:
+    names = [(ray, "nodes"), (ray.util, "placement_group"), (time, "sleep"), (time, "time")]
+    real = [getattr(owner, name) for owner, name in names]
+    with Harness("tests.testing.bugs:LeaksItsGroup"):
+        assert ray.util.placement_group is not real[1]
+    assert real == [getattr(owner, name) for owner, name in names]
+    assert sys.gettrace() is None
+
+
+def test_every_host_has_an_instance_of_its_own() -> None:
+    made: list[object] = []
+
+    class Counts:
+        def __init__(self) -> None:
+            made.append(self)
+
+        def on_before_init(self, ctx: CallbackCtx) -> None:
+            pass
+
+        def on_node_download(self, ctx: CallbackCtx, node_id: str) -> None:
+            pass
+
+    with Harness(Counts) as harness:
+        made.clear()
+        harness.run(Scenario((2, 2), 2, 2))
+    assert 3 == len(made)
+
+
+def test_what_runs_in_a_thread_runs_at_once_and_its_error_comes_back() -> None:
+    def fails() -> None:
+        raise KeyError("there")
+
+    async def main() -> int:
+        with pytest.raises(KeyError):
+            await asyncio.to_thread(fails)
+        return await asyncio.to_thread(lambda: 7)
+
+    assert 7 == run_virtual(main())
+
+
+def test_a_loop_that_is_blocked_says_for_how_long() -> None:
+    loop = VirtualLoop()
+
+    async def main() -> float:
+        loop.advance(2.5)
+        await asyncio.sleep(1)
+        return loop.time()
+
+    assert 3.5 == run_virtual(main(), loop=loop)
+    assert 2.5 == loop.advanced
+    loop.reset()
+    assert (0.0, 0.0) == (loop.time(), loop.advanced)
+    loop.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"gpus":[2,2],"pp":2,"acts":[{"at":7.043,"what":"cancel","rounds":1}]}',
+        '{"gpus":[4,4],"tp":1,"pp":2,"faults":[{"op":"remove","kind":"slow"}],'
+        '"acts":[{"at":20.0,"what":"kill","node_id":"b"}]}',
+    ],
+)
+def test_scenarios_in_which_the_laws_were_once_wrong(text: str) -> None:
+    """One of two fetches ends by itself while both are stopped; a lost group goes slowly."""
+    with Harness(Clock) as harness:
+        assert [] == harness.run(Scenario.from_json(text)).breaches
