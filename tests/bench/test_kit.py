@@ -25,13 +25,7 @@ import nodeinit.testing as kit
 from tests.bench.timing import microseconds
 from tests.mutants.corpus import CORRECT, FAMILIES, MUTANTS, Mutant
 
-pytestmark = [
-    pytest.mark.bench,
-    pytest.mark.skipif(
-        "check_callback" not in getattr(kit, "__all__", ()),
-        reason="this nodeinit.testing has no check_callback",
-    ),
-]
+pytestmark = pytest.mark.bench
 BUDGETS = (25, 100, 500, 2_500)
 """A mutant is tried with each of these until it is killed; so many sequences are enough then."""
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from nodeinit.clusters.sim_policy import choose
 from nodeinit.clusters.simulated import SimCluster, SimGroup
@@ -131,6 +133,14 @@ class FakeRay:
             raise ValueError(f"Failed to look up actor with name '{name}'.")
         return self.cluster.groups[name]
 
+    def placement_group_table(self, group: Any = None) -> dict[str, Any]:
+        """All live groups by id, as Ray describes them, or one of them."""
+        rows = {live.id: _row(live) for live in self.cluster.groups.values()}
+        if group is None:
+            return rows
+        found = group.found if isinstance(group, FakeGroup) else group
+        return rows.get(getattr(found, "id", ""), {})
+
     def nodes(self) -> list[dict[str, Any]]:
         """The hosts, as `ray.nodes()` describes them."""
         return [
@@ -214,6 +224,13 @@ class FakeFunction:
         return self._ray.remotely(work)
 
 
+_GROUPS = (
+    "placement_group",
+    "remove_placement_group",
+    "get_placement_group",
+    "placement_group_table",
+)
+
 _NAMES = {
     "ray": (
         "nodes",
@@ -224,12 +241,8 @@ _NAMES = {
         "wait",
         "is_initialized",
     ),
-    "ray.util": ("placement_group", "remove_placement_group", "get_placement_group"),
-    "ray.util.placement_group": (
-        "placement_group",
-        "remove_placement_group",
-        "get_placement_group",
-    ),
+    "ray.util": _GROUPS,
+    "ray.util.placement_group": _GROUPS,
 }
 
 
@@ -241,6 +254,9 @@ def patched(modules: Sequence[Any], now: Callable[[], FakeRay]) -> Iterator[None
         return
 
     with contextlib.ExitStack() as stack:
+        # What is not answered here fails: it must not connect to a real Ray, or even start one.
+        hook = importlib.import_module("ray._private.auto_init_hook")
+        stack.enter_context(mock.patch.object(hook, "enable_auto_connect", False))
         for path, names in _NAMES.items():
             for name in names:
                 real = getattr(sys.modules[path], name, None)
@@ -253,6 +269,18 @@ def patched(modules: Sequence[Any], now: Callable[[], FakeRay]) -> Iterator[None
                             setattr(module, bound, fake)
                             stack.callback(setattr, module, bound, real)
         yield
+
+
+def _row(group: SimGroup) -> dict[str, Any]:
+    placed = [*zip(group.bundles, group.node_ids, strict=True)]
+    return {
+        "placement_group_id": group.id,
+        "name": group.name,
+        "state": group.state,
+        "strategy": group.strategy,
+        "bundles": {i: bundle.units() for i, (bundle, _) in enumerate(placed)},
+        "bundles_to_node_id": {i: node_id for i, (_, node_id) in enumerate(placed)},
+    }
 
 
 def _late(now: Callable[[], FakeRay], name: str) -> Callable[..., Any]:

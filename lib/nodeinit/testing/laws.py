@@ -154,8 +154,7 @@ def judge_end(trial: Trial, ended: float) -> None:
 
 def _judge_watch(trial: Trial) -> None:
     """A host that dies under a ready node is noticed, and its group given back before that is said."""
-    slow = any(fault.op == "remove" for fault in trial.scenario.faults)
-    bound = 10 + trial.slack + slow * trial.driver.core.policy.undo_deadline
+    bound = 10 + trial.slack
     for earlier, later in itertools.pairwise(s for s in trial.driver.steps if s.edge):
         hosts = earlier.after.ctx.placement.hosts if earlier.after.state == Frame.READY else ()
         # It is lost at once, but stays where it is until the hooks of the edge have answered.
