@@ -9,7 +9,6 @@ not at the callbacks. `NODEINIT_RUNS` is how many sequences each correct callbac
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import statistics
 import warnings
@@ -57,12 +56,8 @@ def is_expected(check: str, mutant: Mutant) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def no_real_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A name of Ray's that the kit does not answer must not start a Ray on this machine."""
-    import ray._private.auto_init_hook as hook
-
-    monkeypatch.setattr(hook, "enable_auto_connect", False)
-    logging.getLogger("nodeinit.hooks").setLevel(logging.CRITICAL)
+def no_warnings() -> Iterator[None]:
+    """Callbacks of the corpus leave coroutines and tasks behind, which Python complains about."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

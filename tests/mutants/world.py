@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from unittest import mock
 
@@ -138,21 +138,37 @@ class Watched:
 
 def watch(make: Callable[[], Any], world: World) -> tuple[str, ...]:
     """All that is seen of a callback in a world."""
-    logging.getLogger("nodeinit.hooks").setLevel(logging.CRITICAL)
     seen: list[str] = []
-    for _ in range(world.again):
-        loop = VirtualLoop()
-        loop._selector.limit = ROUNDS
-        loop.set_exception_handler(lambda _, context: seen.append(str(context["message"])))
-        try:
-            run_virtual(_life(make, world, seen), loop=loop)
-        except (Deadlock, Livelock) as error:
-            seen.append(type(error).__name__)
-            loop.reset()
-            run_virtual(asyncio.sleep(0), loop=loop)  # what spins is cancelled
-        finally:
-            loop.close()
+    with _quiet():
+        for _ in range(world.again):
+            _live(make, world, seen)
     return tuple(seen)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without a word of the engine about hooks that fail: these do."""
+    logger = logging.getLogger("nodeinit.hooks")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _live(make: Callable[[], Any], world: World, seen: list[str]) -> None:
+    loop = VirtualLoop()
+    loop._selector.limit = ROUNDS
+    loop.set_exception_handler(lambda _, context: seen.append(str(context["message"])))
+    try:
+        run_virtual(_life(make, world, seen), loop=loop)
+    except (Deadlock, Livelock) as error:
+        seen.append(type(error).__name__)
+        loop.reset()
+        run_virtual(asyncio.sleep(0), loop=loop)  # what spins is cancelled
+    finally:
+        loop.close()
 
 
 async def _life(make: Callable[[], Any], world: World, seen: list[str]) -> None:
