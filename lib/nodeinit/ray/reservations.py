@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nodeinit.clusters.base import Displaced
@@ -28,10 +29,6 @@ _STALE = 0.3  # seconds for which what is said to be free may be out of date
 _PATIENCE = 15.0  # seconds without progress although all that is asked for is free
 
 
-class _Refused(Displaced):
-    """Hosts were asked and refused, or Ray knew that they would."""
-
-
 class Reservations:
     """The groups that this process made, by name."""
 
@@ -42,28 +39,11 @@ class Reservations:
 
     async def reserve(self, plan: PlacementPlan, name: str) -> Placement:
         """See `Cluster.reserve`."""
-        try:
-            return await self._reserve(plan, name)
-        except _Refused:
-            await clean_up(self._stir(plan.hosts, name), f"having hosts report after {name}")
-            raise
+        return await self._reserve(plan, name, self._stir)
 
-    async def _stir(self, hosts: tuple[str, ...], name: str) -> None:
-        """Have hosts report what is free, by taking a byte of their memory and giving it back.
-
-        A host that refuses its first bundle reports nothing, since nothing has changed there; and
-        Ray goes on believing that the bundles are on it.
-        """
-        byte = PlacementPlan((Bundle.of(memory=1),) * len(hosts), hosts)
-        stirring = f"{name}-stir"
-        try:
-            await self._reserve(byte, stirring)
-        except Displaced as displaced:  # a host died: it has nothing to report
-            log.debug("%s: %s", stirring, displaced)
-        else:
-            await self.remove(stirring)
-
-    async def _reserve(self, plan: PlacementPlan, name: str) -> Placement:
+    async def _reserve(
+        self, plan: PlacementPlan, name: str, after_refusal: Callable[..., Awaitable[None]]
+    ) -> Placement:
         # In a task of its own: a cancel must not lose the id of a group that is being created.
         creating = asyncio.ensure_future(self._call(_create, plan, name))
         self._made[name] = creating
@@ -71,8 +51,47 @@ class Reservations:
             group_id: str = await asyncio.shield(creating)
             return await self._placed(group_id, plan)
         except BaseException:
-            await clean_up(self._take_back(name), f"giving back {name}")
+            giving_up = self._give_up(plan, name, after_refusal)
+            await clean_up(giving_up, f"giving back {name}")
             raise
+
+    async def _give_up(
+        self, plan: PlacementPlan, name: str, after_refusal: Callable[..., Awaitable[None]]
+    ) -> None:
+        """Remove a group that is not wanted any more, and a wrong belief about its hosts with it.
+
+        A host that refuses its first bundle reports nothing, since nothing has changed there; and
+        Ray goes on believing that the bundles are on it.
+        """
+        refused = False
+        try:
+            refused = await self._was_refused(name)
+        finally:
+            await self._take_back(name)
+        if refused:
+            await after_refusal(plan.hosts, f"{name}-stir")
+
+    async def _was_refused(self, name: str) -> bool:
+        creating = self._made[name]
+        if not await within(creating, _CREATE) or creating.cancelled() or creating.exception():
+            return False
+        row: Row | None = await self._call(group_rows.read, creating.result())
+        return (
+            row is not None
+            and row.state == "PENDING"
+            and row.tries > 0
+            and row.reason not in (group_rows.QUEUED, group_rows.INFEASIBLE)
+        )
+
+    async def _stir(self, hosts: tuple[str, ...], name: str) -> None:
+        """Have hosts report what is free, by taking a byte of their memory and giving it back."""
+        byte = PlacementPlan((Bundle.of(memory=1),) * len(hosts), hosts)
+        try:
+            await self._reserve(byte, name, _nothing)
+        except Displaced as displaced:  # a host died: it has nothing to report
+            log.debug("%s: %s", name, displaced)
+        else:
+            await self.remove(name)
 
     async def remove(self, name: str) -> None:
         """See `Cluster.remove`. The group may be one of a process that is no more.
@@ -132,7 +151,7 @@ class Reservations:
             if lacking is None:
                 short_since = None
                 if impatient:
-                    raise _Refused(
+                    raise Displaced(
                         f"Ray refused the plan {row.tries} times although every host has what it "
                         "needs in sum; shares of single GPUs may be too scattered"
                     )
@@ -140,7 +159,7 @@ class Reservations:
             # What Ray says to be free lags behind: believe it when it goes on saying so.
             short_since = now() if short_since is None else short_since
             if now() - short_since >= _STALE:
-                raise _Refused(lacking)
+                raise Displaced(lacking)
 
     async def _take_back(self, name: str) -> bool:
         """Remove a group that was made here, if it was; whether that is known."""
@@ -153,6 +172,10 @@ class Reservations:
             await self._call(group_notes.erase_own, name)
         self._made.pop(name, None)
         return True
+
+
+async def _nothing(hosts: tuple[str, ...], name: str) -> None:
+    """After a refusal of so little there is nothing more to do."""
 
 
 def _create(plan: PlacementPlan, name: str) -> str:
