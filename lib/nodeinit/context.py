@@ -184,10 +184,19 @@ class CallbackCtx:
         for name in changes:
             if name not in FIELDS:
                 raise TypeError(_no_field(name))
-        return attrs.evolve(self, **changes)
+        # What does not change is frozen already: unlike `attrs.evolve`, this freezes nothing twice.
+        made = object.__new__(type(self))
+        for name, convert in _CONVERTERS.items():
+            if name not in changes:
+                value = getattr(self, name)
+            else:
+                value = convert(changes[name]) if convert else changes[name]
+            object.__setattr__(made, name, value)
+        return made
 
 
 FIELDS = attrs.fields_dict(CallbackCtx)
+_CONVERTERS: dict[str, Any] = {name: field.converter for name, field in FIELDS.items()}
 
 
 def _no_field(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Never, Self
@@ -204,7 +205,7 @@ class LLMConfig:
         """The kind of hardware that is asked for, by the rules of Ray Serve LLM."""
         return hardware_of({name: getattr(self, name) for name in _HARDWARE_FIELDS})
 
-    @property
+    @functools.cached_property
     def nodeinit(self) -> Settings:
         """What the config says to nodeinit itself."""
         return Settings(**self.experimental_configs.get("nodeinit", EMPTY))
@@ -217,7 +218,11 @@ class LLMConfig:
         return type(self)(**arguments.changed(self, changes))
 
     def without_callbacks(self) -> Self:
-        """A copy without callbacks, for processes in which they do not run."""
+        """A copy without callbacks, for processes in which they do not run; always the same one."""
+        return self._bare if self.callbacks else self
+
+    @functools.cached_property
+    def _bare(self) -> Self:
         return self.evolve(callbacks=())
 
     def get_or_create_callbacks(self) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ Source: ray 2.60 `ray/llm/_internal/serve/engines/vllm/vllm_models.py` (`placeme
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -27,11 +28,13 @@ HINT = 0.001
 """What a bundle asks of `accelerator_type:X`, of which every host with an X has 1."""
 
 
+@functools.lru_cache(maxsize=256)
 def request_from_config(config: LLMConfig) -> PlacementRequest:
     """The request for one replica of a config: its tensor- and pipeline-parallel workers.
 
     Data-parallel ranks are replicas of their own, each with its own node: they are not multiplied
-    in. Raises `ConfigError` with the path of each key that is wrong.
+    in. Raises `ConfigError` with the path of each key that is wrong. A node asks for it at every
+    step, so it is remembered.
     """
     try:
         amounts = _amounts(config)
