@@ -94,7 +94,7 @@ def test_the_examples_pass_the_default_profile(callback: type, tmp_path: Path) -
 
 
 def test_a_callback_that_does_nothing_reaches_every_state_and_edge() -> None:
-    report = report_of(correct.Nothing, Profile("one world", 1, 900))
+    report = report_of(correct.Nothing, Profile("one world", 1, 900, explored=1, retries=1))
 
     assert (True, True) == (report.ok, report.complete), report.text()
     assert report.states[0] == report.states[1]

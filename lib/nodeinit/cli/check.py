@@ -45,7 +45,7 @@ def check(
         only = [Scenario.from_json(scenario)] if scenario is not None else []
         report = check_callback(
             callback,
-            kwargs=_object(kwargs),
+            kwargs=json_object(kwargs),
             profile=profile,
             seed=seed,
             scenarios=only,
@@ -58,7 +58,7 @@ def check(
     raise SystemExit(0 if report.ok else BROKEN)
 
 
-def _object(text: str | None) -> dict[str, Any]:
+def json_object(text: str | None) -> dict[str, Any]:
     """A JSON object from the command line."""
     try:
         found = json.loads(text) if text is not None else {}

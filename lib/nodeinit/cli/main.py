@@ -9,6 +9,7 @@ from nodeinit.cli.diagram import diagram
 from nodeinit.cli.doctor import doctor
 from nodeinit.cli.errors import Program
 from nodeinit.cli.examples import examples
+from nodeinit.cli.explore import explore
 from nodeinit.cli.machine import machine
 from nodeinit.cli.plan import plan
 from nodeinit.cli.replay import replay
@@ -37,7 +38,19 @@ def cli() -> None:
     """
 
 
-for command in (run, plan, check, snapshot, doctor, examples, machine, diagram, replay, schema):
+for command in (
+    run,
+    plan,
+    check,
+    explore,
+    snapshot,
+    doctor,
+    examples,
+    machine,
+    diagram,
+    replay,
+    schema,
+):
     cli.add_command(command)
 
 

@@ -55,6 +55,8 @@ class SimCluster:
         self.staging: dict[str, str] = {}
         self.calls: dict[str, int] = {}
         self.moved = 0
+        self.on_call: Callable[[str, int], None] | None = None
+        """Called with every operation that is entered, and how often it was before."""
         self._manifest = manifest
         self._faults = {(fault.op, fault.call): fault for fault in faults}
         self._latency = latency
@@ -251,6 +253,8 @@ class SimCluster:
         """Count a call, take its time, and let its fault happen."""
         call = self.calls.get(op, 0)
         self.calls[op] = call + 1
+        if self.on_call is not None:
+            self.on_call(op, call)
         await asyncio.sleep(self._latency)
         fault = self._faults.get((op, call))
         match fault:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nodeinit.testing.check import CallbackFailed, Profile, check_callback
+    from nodeinit.testing.exploring import Exploration, explore
     from nodeinit.testing.properties import Property, ensures, finally_
     from nodeinit.testing.report import CheckReport, Failure
     from nodeinit.testing.scenario import Act, Other, Scenario, SimFault
@@ -24,6 +25,7 @@ __all__ = [
     "Act",
     "CallbackFailed",
     "CheckReport",
+    "Exploration",
     "Failure",
     "Other",
     "Profile",
@@ -32,11 +34,13 @@ __all__ = [
     "SimFault",
     "check_callback",
     "ensures",
+    "explore",
     "finally_",
 ]
 
 _HOMES = {
     "check": ("CallbackFailed", "Profile", "check_callback"),
+    "exploring": ("Exploration", "explore"),
     "properties": ("Property", "ensures", "finally_"),
     "report": ("CheckReport", "Failure"),
     "scenario": ("Act", "Other", "Scenario", "SimFault"),

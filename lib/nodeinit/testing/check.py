@@ -11,8 +11,10 @@ import attrs
 
 from nodeinit.errors import ConfigError, Fault, NodeInitError
 from nodeinit.testing.checks import CHECKS
+from nodeinit.testing.exploring import SMALL, Frontier, bound_of, notes_of
 from nodeinit.testing.generate import WORLDS, chance, singles
 from nodeinit.testing.harness import Harness, Trace
+from nodeinit.testing.positions import Recorder
 from nodeinit.testing.properties import Property
 from nodeinit.testing.report import CheckReport, Failure, failure_of
 from nodeinit.testing.scenario import Scenario
@@ -24,16 +26,20 @@ _now = time.monotonic  # the real one: a check patches what hooks see of it
 
 @attrs.frozen
 class Profile:
-    """How much is tried: `worlds` in which every single fault is, and `sequences` in all.
+    """How much is tried: single faults in `worlds` and chance, `sequences` of them in all.
 
-    Every `again`-th scenario is also run a second time, and once with every hook called twice. The
-    cap (seconds) is for machines that hang: a run that it cuts short is inconclusive. After a failure
-    so many more sequences (`after_failure`) look for what else is broken.
+    After these come all sequences in `explored` of the small worlds of `nodeinit.testing.exploring`,
+    with so many `retries`, until nothing new comes. Every `again`-th scenario is also run a second
+    time, and once with every hook called twice. The cap (seconds) is for machines that hang: a run
+    that it cuts short is inconclusive. After a failure so many more sequences (`after_failure`) look
+    for what else is broken.
     """
 
     name: str
     worlds: int
     sequences: int
+    explored: int = 0
+    retries: int = 2
     again: int = 50
     cap: float = 600.0
     after_failure: int = 150
@@ -43,9 +49,9 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("quick", 1, 300),
-        Profile("default", 4, 2_500),
-        Profile("ci", 4, 10_000, again=25),
-        Profile("nightly", 4, 200_000, again=25, cap=7_200.0),
+        Profile("default", 4, 2_500, explored=5),
+        Profile("ci", 4, 20_000, explored=5, again=25),
+        Profile("nightly", 4, 200_000, explored=5, retries=3, again=25, cap=7_200.0),
     )
 }
 
@@ -129,7 +135,9 @@ class _Hunt:
         self.states: set[str] = {"idle"}
         self.edges: set[tuple[str, str, str]] = set()
         self.capped = False
-        self.tried_all = False
+        self.explored: Frontier | None = None
+        self._began, self._tried = _now(), 0
+        self._after: int | None = None
         self.sequences = 0
         self.unsupported = False
 
@@ -137,25 +145,22 @@ class _Hunt:
 
     def all(self) -> CheckReport:
         """The scenarios of the profile, until there is enough."""
-        began, left = _now(), self.profile.sequences
-        after: int | None = None
-        for number, (scenario, again) in enumerate(self._scenarios()):
-            if left <= 0 or (after is not None and after <= 0):
+        for scenario, again in self._scenarios():
+            if self.harness.runs >= self.profile.sequences or self._over():
                 break
-            if _now() - began > self.profile.cap:
-                self.capped = True
-                break
-            before = self.harness.runs
-            slow = self._try(scenario, again or number % self.profile.again == 0)
-            spent = self.harness.runs - before
-            left -= spent
-            if set(self.found) - set(self.expected):
-                after = (
-                    (self.profile.after_failure if after is None else after)
-                    - spent
-                    - (50 if slow else 0)
-                )
+            self._try(scenario, again or self._tried % self.profile.again == 0)
+        frontier = Frontier(SMALL[: self.profile.explored], retries=self.profile.retries)
+        while frontier and not self._over():
+            scenario, recorder = frontier.take(), frontier.recorder()
+            self._try(scenario, False, recorder)
+            frontier.grow(scenario, recorder)
+        self.explored = frontier
         return self._report()
+
+    def _over(self) -> bool:
+        """Whether the time is up, or enough was tried since the first failure."""
+        self.capped = self.capped or _now() - self._began > self.profile.cap
+        return self.capped or (self._after is not None and self._after <= 0)
 
     def _scenarios(self) -> Iterator[tuple[Scenario, bool]]:
         """First what is plain; then single faults and chance, in turns."""
@@ -172,7 +177,6 @@ class _Hunt:
         for single in spread:
             yield single, False
             yield next(random), False
-        self.tried_all = True
         yield from ((scenario, False) for scenario in random)
 
     def only(self, scenarios: Sequence[Scenario]) -> CheckReport:
@@ -183,19 +187,23 @@ class _Hunt:
 
     # -- one scenario ------------------------------------------------------------------------------
 
-    def _try(self, scenario: Scenario, again: bool) -> bool:
-        """Run it and keep what is new; whether it ran hot, and so takes long."""
-        trace = self.harness.run(scenario)
+    def _try(self, scenario: Scenario, again: bool, recorder: Recorder | None = None) -> None:
+        """Run it and keep what is new."""
+        before = self.harness.runs
+        self._tried += 1
+        trace = self.harness.run(scenario, recorder=recorder)
         self.states.update(trace.states)
         self.edges |= trace.edges
         self.unsupported |= trace.log.unsupported
         breaches = list(trace.breaches)
-        hot = any(breach.check == "H4-hang" for breach in breaches)
+        hot = any(breach.check == "H4-hang" for breach in breaches)  # whatever hangs takes long
         if again and not hot:
             breaches += self._again(scenario, trace)
         for breach in breaches:
             self.found.setdefault(breach.check, scenario)
-        return hot
+        if set(self.found) - set(self.expected):
+            left = self.profile.after_failure if self._after is None else self._after
+            self._after = left - (self.harness.runs - before) - (50 if hot else 0)
 
     def _again(self, scenario: Scenario, trace: Trace) -> list[Breach]:
         """What only shows when it is run again, with other chances, or with hooks called twice."""
@@ -247,6 +255,13 @@ class _Hunt:
                 "  inconclusive: a hook wanted sockets or other programs, which are not here"
             )
         unsure = self.capped or self.unsupported
+        frontier = self.explored
+        whole = frontier is not None and self.profile.explored > 0 and not frontier
+        if frontier is not None and self.profile.explored:
+            worlds = min(self.profile.explored, len(SMALL))
+            kind = "complete" if whole else "not complete"
+            notes.append(f"  {kind}: {bound_of(frontier, worlds)}")
+            notes += notes_of(frontier)
         return CheckReport(
             callback=self.harness.spec.name,
             profile=self.profile.name,
@@ -254,7 +269,7 @@ class _Hunt:
             sequences=self.sequences,
             states=(len(states & self.states), len(states)),
             edges=(len(edges & self.edges), len(edges)),
-            complete=reached and self.tried_all and not unsure and not failures,
+            complete=reached and whole and not unsure and not failures,
             checks=self._verdicts(reached, unsure),
             failures=tuple(failures),
             notes=tuple(notes),

@@ -32,6 +32,7 @@ from nodeinit.fsm.snapshot import Step
 from nodeinit.testing import fake_ray
 from nodeinit.testing.asked import judge_asked
 from nodeinit.testing.outside import Outside
+from nodeinit.testing.positions import Recorder
 from nodeinit.testing.properties import Property, broken
 from nodeinit.testing.scenario import FOREIGN, Other, Scenario, config_of
 from nodeinit.testing.trial import Trial, attach, drive
@@ -172,13 +173,23 @@ class Harness:
         assert self._ray is not None
         return self._ray
 
-    def run(self, scenario: Scenario, *, seed: int = 0, twice: bool = False) -> Trace:
-        """Run one scenario to its end. With `twice`, hooks are also called again, for H8 alone."""
+    def run(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int = 0,
+        twice: bool = False,
+        recorder: Recorder | None = None,
+    ) -> Trace:
+        """Run one scenario to its end. With `twice`, hooks are also called again, for H8 alone.
+
+        `recorder` collects the points at which something else could have happened.
+        """
         self.runs += 1
         self._outside.reset(seed)
         self._clear()
         try:
-            return run_virtual(self._prepared(scenario, twice), loop=self._loop)
+            return run_virtual(self._prepared(scenario, twice, recorder), loop=self._loop)
         except (Deadlock, Livelock) as stuck:
             trace = self._trace
             trace.log.stuck()
@@ -188,8 +199,11 @@ class Harness:
             return trace
         finally:
             self._watched.log = None
+            self._loop.on_turn(None)
 
-    async def _prepared(self, scenario: Scenario, twice: bool) -> Trace:
+    async def _prepared(
+        self, scenario: Scenario, twice: bool, recorder: Recorder | None = None
+    ) -> Trace:
         cluster = scenario.cluster()
         self._ray = fake_ray.FakeRay(cluster, self._source, self._loop)
         log = Log(
@@ -209,6 +223,9 @@ class Harness:
         )
         ctx = CallbackCtx(llm_config=config, custom_data={SOMEBODY: 1})
         attach(trace, ctx, self._callbacks(), POLICY, self.machine)
+        if recorder is not None:
+            recorder.watch(trace)
+            self._loop.on_turn(recorder.turn)
         if await drive(trace, before_end=log.close):
             self._judge_end(trace)
         else:

@@ -60,7 +60,7 @@ class CheckReport:
 
     `checks` says for each id `passed`, `failed`, `inconclusive` or `excluded`. `sequences` counts the
     runs, `states` and `edges` how many of the machine's were reached, of how many. `complete` says
-    that all of them were, and the whole budget was used.
+    that all of them were, and that no sequence within the bounds that the notes state was left out.
     """
 
     callback: str

@@ -56,6 +56,7 @@ class Trial:
     cancelled_in: str = ""
     cancel_heard: bool = False
     was_ready: bool = False
+    performed: int = 0
     tasks_left: frozenset[asyncio.Task[Any]] = frozenset()
 
     def say(self, check: str, message: str, **where: str) -> None:
@@ -142,7 +143,8 @@ async def drive(trial: Trial, *, before_end: Callable[[], None] = lambda: None) 
     driver.post(Occurred(Event.START))
     running = asyncio.ensure_future(driver.run())
     for act in sorted(trial.scenario.acts, key=lambda a: (a.at, a.rounds)):
-        await asyncio.wait({running}, timeout=max(0.0, act.at - loop.time()))
+        if act.at > loop.time():
+            await asyncio.wait({running}, timeout=act.at - loop.time())
         for _ in range(act.rounds):
             await asyncio.sleep(0)
         perform(trial, act)
@@ -169,6 +171,7 @@ async def drive(trial: Trial, *, before_end: Callable[[], None] = lambda: None) 
 def perform(trial: Trial, act: Act) -> None:
     """Let something happen from outside, now."""
     now = asyncio.get_running_loop().time()
+    trial.performed += 1
     match act.what:
         case "cancel":
             if trial.cancelled_at is None:

@@ -30,6 +30,7 @@ class _Clock:
         self.now = 0.0
         self.rounds = 0
         self.limit = 1_000_000
+        self.on_turn: Callable[[float], None] | None = None
 
     def select(self, timeout: float | None) -> list[Any]:
         self.rounds += 1
@@ -37,7 +38,10 @@ class _Clock:
             raise Livelock(f"no end after {self.limit} rounds of the loop")
         if timeout is None:
             raise Deadlock(f"nothing can happen any more at t={self.now:g} s")
-        self.now = round(self.now + timeout, 9)  # exact: sums of small waits must not drift
+        if timeout:
+            self.now = round(self.now + timeout, 9)  # exact: sums of small waits must not drift
+        if self.on_turn is not None:
+            self.on_turn(self.now)
         return []
 
     def close(self) -> None:
@@ -78,6 +82,10 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Let time pass at once, as when something blocks the loop."""
         self.advanced += max(0.0, seconds)
         self._selector.now = round(self._selector.now + max(0.0, seconds), 9)
+
+    def on_turn(self, watch: Callable[[float], None] | None) -> None:
+        """Call a function before every turn, with the time."""
+        self._selector.on_turn = watch
 
     def limit(self, rounds: int) -> None:
         """Raise `Livelock` after so many rounds since the last reset."""

@@ -82,6 +82,10 @@ class Log:
             self._instances[node_id] = self._make()
         return self._instances[node_id]
 
+    def instances(self, look: Callable[[Any], Any]) -> list[tuple[str, Any]]:
+        """What a function sees in every instance, by node id (`""` is the driver's)."""
+        return [(node_id, look(made)) for node_id, made in sorted(self._instances.items())]
+
     # -- one call ----------------------------------------------------------------------------------
 
     def begin(self, hook: str, ctx: CallbackCtx, args: tuple[Any, ...]) -> tuple[Call, Any]:
