@@ -23,7 +23,7 @@ from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot, Group, Pl
 from tests.diagram.drawn import Area, Drawn
 from tests.strategies import group, host, mixed_requests, requests, snapshots
 
-RUNS = int(os.environ.get("NODEINIT_RUNS", "40"))
+RUNS = int(os.environ.get("NODEINIT_RUNS", "25"))
 WIDTHS = (200, 480, 900, 1200, 2000)
 HOSTILE = (
     "<script>alert('x')</script>",

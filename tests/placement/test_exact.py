@@ -1,6 +1,6 @@
 """The planner against a solver that proves its answers: both say the same of what fits and what not.
 
-A few hundred cases; `NODEINIT_RUNS` sets how many.
+Some hundred cases; `NODEINIT_RUNS` sets how many.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nodeinit.placement.search import find
 from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot, Host, PlacementPlan
 from tests.placement.exact import feasible
 
-RUNS = int(os.environ.get("NODEINIT_RUNS", "300"))
+RUNS = int(os.environ.get("NODEINIT_RUNS", "150"))
 KINDS, ZONES = ("H100", "A100"), ("a", "b", "c")
 SHARES = (UNIT, UNIT, UNIT, 6_000, 5_000, 3_334)
 STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")

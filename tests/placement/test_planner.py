@@ -27,7 +27,7 @@ def planned(request: PlacementRequest, *hosts) -> tuple[str, ...]:
     return found.node_ids
 
 
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(requests(), snapshots())
 def test_a_plan_breaks_no_rule(request, snapshot):
     found = find(request, snapshot)
@@ -35,7 +35,7 @@ def test_a_plan_breaks_no_rule(request, snapshot):
         assert violations(request, found.plan, snapshot) == ()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(mixed_requests(), snapshots())
 def test_a_plan_of_different_bundles_breaks_no_rule(request, snapshot):
     found = find(request, snapshot)
@@ -43,7 +43,7 @@ def test_a_plan_of_different_bundles_breaks_no_rule(request, snapshot):
         assert violations(request, found.plan, snapshot) == ()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(requests(span=False), snapshots())
 def test_a_plan_exists_exactly_if_trying_everything_finds_one(request, snapshot):
     found = find(request, snapshot)
@@ -51,7 +51,7 @@ def test_a_plan_exists_exactly_if_trying_everything_finds_one(request, snapshot)
     assert (found.plan is not None) == feasible(request, snapshot)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(mixed_requests(), snapshots(most=4))
 def test_for_different_bundles_too(request, snapshot):
     found = find(request, snapshot)
@@ -132,7 +132,7 @@ def test_another_free_host_never_hurts(request, snapshot, gpus):
         assert find(request, more).plan is not None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(requests(), snapshots(), st.randoms(use_true_random=False))
 def test_the_order_of_hosts_and_groups_is_irrelevant(request, snapshot, rng):
     hosts, groups = list(snapshot.hosts), list(snapshot.groups)
@@ -172,7 +172,7 @@ def _looks(found: PlacementPlan, snapshot: ClusterSnapshot) -> list:
     return shown
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from([1, 2, 4]),
     st.integers(1, 5),

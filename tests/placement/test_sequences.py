@@ -15,7 +15,7 @@ from nodeinit.placement.topology import UNIT, Bundle, ClusterSnapshot
 from tests.placement.walk import Walk
 from tests.strategies import host
 
-STEPS = int(os.environ.get("NODEINIT_RUNS", "3000"))
+STEPS = int(os.environ.get("NODEINIT_RUNS", "1500"))
 A_LIFE = 60
 
 
