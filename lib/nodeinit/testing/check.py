@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
 from nodeinit.errors import ConfigError, Fault, NodeInitError
-from nodeinit.testing.checks import CHECKS
+from nodeinit.testing.checks import CHECKS, hint_of
 from nodeinit.testing.generate import WORLDS, chance, singles
 from nodeinit.testing.harness import Harness, Trace
 from nodeinit.testing.properties import Property
@@ -80,21 +80,48 @@ def check_callback(
     Raises `CallbackFailed` when a law is broken (unless `on_fail="return"`), `ConfigError` when the
     callback or the profile cannot be used. The same arguments give the same report.
     """
+    report = explored(
+        callback,
+        kwargs=kwargs,
+        profile=profile,
+        seed=seed,
+        properties=properties,
+        expected_failures=expected_failures,
+        allow_exceptions=allow_exceptions,
+        scenarios=scenarios,
+    )
+    for check, verdict in report.expected.items():
+        if verdict == "passed":
+            warnings.warn(stale(report.callback, check), stacklevel=2)
+    if report.failures and on_fail == "raise":
+        raise CallbackFailed(report)
+    return report
+
+
+def explored(
+    callback: Any,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    profile: str | Profile = "default",
+    seed: int = 0,
+    properties: Sequence[Property] = (),
+    expected_failures: Mapping[str, str] | None = None,
+    allow_exceptions: tuple[type[Exception], ...] = (),
+    scenarios: Sequence[Scenario] = (),
+) -> CheckReport:
+    """What `check_callback` finds, without an opinion: it neither warns nor raises because of it."""
     expected = dict(expected_failures or {})
     _known(expected, properties)
     chosen = profile if isinstance(profile, Profile) else _profile(profile)
     harness = Harness(callback, kwargs, properties=properties, allow_exceptions=allow_exceptions)
     with harness:
         hunt = _Hunt(harness, chosen, seed, expected, kwargs or {})
-        report = hunt.only(scenarios) if scenarios else hunt.all()
-    for check in expected:
-        if check not in hunt.found:
-            warnings.warn(
-                f"{report.callback}: {check} is expected to fail, but did not", stacklevel=2
-            )
-    if report.failures and on_fail == "raise":
-        raise CallbackFailed(report)
-    return report
+        return hunt.only(scenarios) if scenarios else hunt.all()
+
+
+def stale(callback: str, check: str) -> str:
+    """What is said of a check that is expected to fail, and passes."""
+    return f"{callback}: {check} is expected to fail, but did not"
 
 
 def _profile(name: str) -> Profile:
@@ -126,6 +153,8 @@ class _Hunt:
         self.harness, self.profile, self.seed = harness, profile, seed
         self.expected, self.kwargs = expected, kwargs
         self.found: dict[str, Scenario] = {}
+        self.happened: set[str] = set()
+        self.untold: dict[str, str] = {}
         self.states: set[str] = {"idle"}
         self.edges: set[tuple[str, str, str]] = set()
         self.capped = False
@@ -179,7 +208,7 @@ class _Hunt:
         """These scenarios, and no others."""
         for scenario in scenarios:
             self._try(scenario, True)
-        return self._report(shrinking=False)
+        return self._report(only=True)
 
     # -- one scenario ------------------------------------------------------------------------------
 
@@ -188,6 +217,8 @@ class _Hunt:
         trace = self.harness.run(scenario)
         self.states.update(trace.states)
         self.edges |= trace.edges
+        self.happened |= trace.happened
+        self.untold.update(trace.untold)
         self.unsupported |= trace.log.unsupported
         breaches = list(trace.breaches)
         hot = any(breach.check == "H4-hang" for breach in breaches)
@@ -221,13 +252,19 @@ class _Hunt:
 
     # -- what it came to ---------------------------------------------------------------------------
 
-    def _report(self, *, shrinking: bool = True) -> CheckReport:
+    def _report(self, *, only: bool = False) -> CheckReport:
         self.sequences = self.harness.runs
         failures = [
-            self._failure(check, scenario, shrinking)
+            self._failure(check, scenario, shrinking=not only)
             for check, scenario in self.found.items()
             if check not in self.expected
         ]
+        unsure = self.capped or self.unsupported
+        # Who looked at a few runs, or stopped early, cannot say that a thing never happens.
+        never = self._never()
+        partial = unsure or only or bool(failures)
+        if not partial:
+            failures += [self._vain(prop) for prop in never if prop.id not in self.expected]
         machine = self.harness.machine
         edges = {(e.sources[0], e.events[0], e.target) for e in machine.singles()}
         states = set(machine.states)
@@ -246,7 +283,9 @@ class _Hunt:
             notes.append(
                 "  inconclusive: a hook wanted sockets or other programs, which are not here"
             )
-        unsure = self.capped or self.unsupported
+        if never and partial:
+            notes.append(f"  never seen: {', '.join(str(prop.sometimes) for prop in never)}")
+        verdicts = self._verdicts(reached, unsure, {prop.id for prop in never}, partial)
         return CheckReport(
             callback=self.harness.spec.name,
             profile=self.profile.name,
@@ -255,23 +294,36 @@ class _Hunt:
             states=(len(states & self.states), len(states)),
             edges=(len(edges & self.edges), len(edges)),
             complete=reached and self.tried_all and not unsure and not failures,
-            checks=self._verdicts(reached, unsure),
+            checks={c: "excluded" if c in self.expected else v for c, v in verdicts.items()},
             failures=tuple(failures),
             notes=tuple(notes),
+            expected={check: verdicts[check] for check in self.expected},
         )
 
-    def _verdicts(self, reached: bool, unsure: bool) -> dict[str, str]:
+    def _verdicts(
+        self, reached: bool, unsure: bool, never: Collection[str], partial: bool
+    ) -> dict[str, str]:
         found = {}
         for check in (*CHECKS, *(prop.id for prop in self.harness.properties)):
-            if check in self.expected:
-                found[check] = "excluded"
-            elif check in self.found:
+            if check in self.found or (check in never and not partial):
                 found[check] = "failed"
-            elif unsure or not self.sequences or (check == "M5" and not reached):
+            elif unsure or not self.sequences or check in never or (check == "M5" and not reached):
                 found[check] = "inconclusive"
             else:
                 found[check] = "passed"
         return found
+
+    def _never(self) -> list[Property]:
+        """The author's `sometimes` that were true of no run."""
+        own = self.harness.properties
+        return [prop for prop in own if prop.sometimes is not None and prop.id not in self.happened]
+
+    def _vain(self, prop: Property) -> Failure:
+        """The failure that a `sometimes` is which never was true."""
+        message = f"never in {self.sequences} sequences: {prop.sometimes}"
+        if prop.id in self.untold:
+            message += f" (it raised {self.untold[prop.id]})"
+        return Failure(prop.id, message, Scenario(), (), hint_of(prop.id))
 
     def _failure(self, check: str, scenario: Scenario, shrinking: bool) -> Failure:
         breaks = self._breaks(check)

@@ -25,7 +25,10 @@ _RESULTS = {"plan", "model", "placement", "observed", "nodes", "attempt", "llm_c
 
 @attrs.frozen
 class Failure:
-    """A law that is broken, in the smallest scenario in which it was seen to be."""
+    """A law that is broken, in the smallest scenario in which it was seen to be.
+
+    Without `events` it is about no scenario in particular: something never happened in any.
+    """
 
     check: str
     message: str
@@ -45,10 +48,10 @@ class Failure:
             *(f"  {line}" for line in clipped(f"{blamed}{self.message}").splitlines()[:2]),
             *([f"  at {self.line}"] if self.line else []),
             f"  hint: {self.hint}",
-            f"  world: {world(self.scenario)}",
+            *([f"  world: {world(self.scenario)}"] if self.events else []),
             *(f"  {line}" for line in went_wrong(self.scenario)[:3]),
             *(f"  {event}" for event in self.events),
-            f"  again: {self.reproduce}",
+            *([f"  again: {self.reproduce}"] if self.reproduce else []),
             *(f"    {line}" for line in self.paste),
         ]
         return "\n".join(lines)
@@ -60,7 +63,8 @@ class CheckReport:
 
     `checks` says for each id `passed`, `failed`, `inconclusive` or `excluded`. `sequences` counts the
     runs, `states` and `edges` how many of the machine's were reached, of how many. `complete` says
-    that all of them were, and the whole budget was used.
+    that all of them were, and the whole budget was used. `expected` says what the excluded ones would
+    have come to: what was to fail and `passed` is stale.
     """
 
     callback: str
@@ -73,6 +77,7 @@ class CheckReport:
     checks: Mapping[str, str]
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
+    expected: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def ok(self) -> bool:
