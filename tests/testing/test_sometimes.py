@@ -1,4 +1,4 @@
-"""`@sometimes`: what an author expects to be tried has to happen, or the check says that it never did."""
+"""`@sometimes`: what an author expects to be tried happens, or the check says that it never did."""
 
 from __future__ import annotations
 

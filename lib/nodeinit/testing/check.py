@@ -51,10 +51,13 @@ PROFILES = {
 
 
 class CallbackFailed(NodeInitError, AssertionError):
-    """A callback breaks a law; the message is the report, which is in `report` too."""
+    """A callback breaks a law; the message is the report, which is in `report` too.
 
-    def __init__(self, report: CheckReport) -> None:
-        super().__init__(report.text())
+    The message may be about one `failure` of the report alone.
+    """
+
+    def __init__(self, report: CheckReport, failure: Failure | None = None) -> None:
+        super().__init__(failure.text(report.callback) if failure else report.text())
         self.report = report
 
 
@@ -111,8 +114,8 @@ def explored(
 ) -> CheckReport:
     """What `check_callback` finds, without an opinion: it neither warns nor raises because of it."""
     expected = dict(expected_failures or {})
-    _known(expected, properties)
-    chosen = profile if isinstance(profile, Profile) else _profile(profile)
+    known(expected, properties)
+    chosen = profile_of(profile)
     harness = Harness(callback, kwargs, properties=properties, allow_exceptions=allow_exceptions)
     with harness:
         hunt = _Hunt(harness, chosen, seed, expected, kwargs or {})
@@ -124,16 +127,20 @@ def stale(callback: str, check: str) -> str:
     return f"{callback}: {check} is expected to fail, but did not"
 
 
-def _profile(name: str) -> Profile:
-    if name not in PROFILES:
-        raise ConfigError(Fault("profile", "is not known", name, f"use {', '.join(PROFILES)}"))
-    return PROFILES[name]
+def profile_of(found: str | Profile) -> Profile:
+    """A profile, given itself or its name. Raises `ConfigError` for a name that is not known."""
+    if isinstance(found, Profile):
+        return found
+    if found not in PROFILES:
+        raise ConfigError(Fault("profile", "is not known", found, f"use {', '.join(PROFILES)}"))
+    return PROFILES[found]
 
 
-def _known(expected: Mapping[str, str], properties: Sequence[Property]) -> None:
-    known = {*CHECKS, *(found.id for found in properties)}
+def known(expected: Mapping[str, str], properties: Sequence[Property]) -> None:
+    """Refuse, with `ConfigError`, to expect what is no check or has no reason."""
+    ids = {*CHECKS, *(found.id for found in properties)}
     for check, reason in expected.items():
-        if check not in known:
+        if check not in ids:
             raise ConfigError(Fault(f"expected_failures.{check}", "is not the id of a check"))
         if not reason:
             raise ConfigError(Fault(f"expected_failures.{check}", "has no reason"))

@@ -84,17 +84,23 @@ class CheckReport:
         """Whether nothing is broken. What was not reached is not known: see `complete`."""
         return not self.failures
 
-    def text(self) -> str:
-        """The whole report: the failures, or one line, and what was not reached."""
-        of = "{}/{}".format
+    def summary(self) -> str:
+        """The verdict in one line."""
+
+        def of(found: int, all_of_them: int) -> str:
+            return f"{found}/{all_of_them}"
+
         reached = f"{of(*self.states)} states, {of(*self.edges)} edges"
-        head = (
-            f"{self.callback}: {self.sequences} sequences, {reached} "
+        verdict = f"{len(self.failures)} failed" if self.failures else "no law is broken"
+        return (
+            f"{verdict}: {self.callback}: {self.sequences} sequences, {reached} "
             f"(checks {SET}, profile {self.profile}, seed {self.seed})"
         )
+
+    def text(self) -> str:
+        """All failures, and the verdict."""
         blocks = [failure.text(self.callback) for failure in self.failures]
-        verdict = f"{len(self.failures)} failed: " if self.failures else "no law is broken: "
-        return "\n\n".join([*blocks, "\n".join([verdict + head, *self.notes])])
+        return "\n\n".join([*blocks, "\n".join([self.summary(), *self.notes])])
 
     def to_dict(self) -> dict[str, Any]:
         """The report for programs."""
