@@ -7,7 +7,6 @@ import random
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from nodeinit import ConfigError
 from nodeinit.clusters.simulated import SimFault
@@ -17,17 +16,13 @@ from nodeinit.placement.topology import PlacementPlan
 from nodeinit.testing import Act, Other, Scenario
 from nodeinit.testing.generate import build, chance
 from nodeinit.testing.shrink import shrink
+from nodeinit.testing.strategies import scenarios
 
 SOME = list(itertools.islice(chance(1), 400))
 
 
-@st.composite
-def drawn(draw: st.DrawFn) -> Scenario:
-    return build(lambda items: draw(st.sampled_from(items)))
-
-
 @settings(max_examples=100, deadline=None)
-@given(drawn())
+@given(scenarios())
 def test_what_is_written_is_read_back(scenario: Scenario) -> None:
     names = {"Scenario": Scenario, "Act": Act, "Other": Other, "SimFault": SimFault}
 

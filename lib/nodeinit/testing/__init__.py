@@ -5,8 +5,8 @@
     def test_my_callback():
         check_callback(MyCallback)
 
-It needs nothing but nodeinit itself: the extra `nodeinit[testing]` brings pytest and Hypothesis for
-your own tests.
+That needs nothing but nodeinit itself. The extra `nodeinit[testing]` brings pytest, where
+`callback_checks` makes a test of each check, and Hypothesis for tests of your own.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nodeinit.testing.check import CallbackFailed, Profile, check_callback
     from nodeinit.testing.exploring import Exploration, explore
-    from nodeinit.testing.properties import Property, ensures, finally_
+    from nodeinit.testing.items import callback_checks
+    from nodeinit.testing.properties import Property, ensures, finally_, sometimes
     from nodeinit.testing.report import CheckReport, Failure
     from nodeinit.testing.scenario import Act, Other, Scenario, SimFault
+    from nodeinit.testing.single import run_scenario
 
 __all__ = [
     "Act",
@@ -32,18 +34,23 @@ __all__ = [
     "Property",
     "Scenario",
     "SimFault",
+    "callback_checks",
     "check_callback",
     "ensures",
     "explore",
     "finally_",
+    "run_scenario",
+    "sometimes",
 ]
 
 _HOMES = {
     "check": ("CallbackFailed", "Profile", "check_callback"),
     "exploring": ("Exploration", "explore"),
-    "properties": ("Property", "ensures", "finally_"),
+    "items": ("callback_checks",),
+    "properties": ("Property", "ensures", "finally_", "sometimes"),
     "report": ("CheckReport", "Failure"),
     "scenario": ("Act", "Other", "Scenario", "SimFault"),
+    "single": ("run_scenario",),
 }
 _MODULE_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
 

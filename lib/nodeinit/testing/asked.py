@@ -49,15 +49,16 @@ def _breaks_rules(ctx: CallbackCtx, handle: object, cluster: SimCluster) -> str 
     if not all(cluster.hosts[node_id].alive for node_id in found.node_ids):
         return None  # that may just have happened
     request = PlacementRequest.from_config(ctx.llm_config)
-    broken = violations(request, _placement(found), cluster.now())
+    broken = violations(request, placement_of(found), cluster.now())
     if isinstance(handle, FakeGroup):
         broken = tuple(violation for violation in broken if violation.rule.name in _SHAPE)
     return "; ".join(map(str, broken)) or None
 
 
-def _placement(group: SimGroup) -> Placement:
+def placement_of(group: SimGroup, *, adopted: bool = True) -> Placement:
+    """Where a group stands, as the cluster would report it."""
     bundles = tuple(
         PlacedBundle(index, node_id, bundle.units())
         for index, (bundle, node_id) in enumerate(zip(group.bundles, group.node_ids, strict=True))
     )
-    return Placement(group.id, group.name, group.strategy, group.state, bundles, adopted=True)
+    return Placement(group.id, group.name, group.strategy, group.state, bundles, adopted)

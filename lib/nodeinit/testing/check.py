@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
 from nodeinit.errors import ConfigError, Fault, NodeInitError
-from nodeinit.testing.checks import CHECKS
+from nodeinit.testing.checks import CHECKS, hint_of
 from nodeinit.testing.exploring import SMALL, Frontier, bound_of, notes_of
 from nodeinit.testing.generate import WORLDS, chance, singles
 from nodeinit.testing.harness import Harness, Trace
@@ -57,10 +57,13 @@ PROFILES = {
 
 
 class CallbackFailed(NodeInitError, AssertionError):
-    """A callback breaks a law; the message is the report, which is in `report` too."""
+    """A callback breaks a law; the message is the report, which is in `report` too.
 
-    def __init__(self, report: CheckReport) -> None:
-        super().__init__(report.text())
+    The message may be about one `failure` of the report alone.
+    """
+
+    def __init__(self, report: CheckReport, failure: Failure | None = None) -> None:
+        super().__init__(failure.text(report.callback) if failure else report.text())
         self.report = report
 
 
@@ -86,33 +89,64 @@ def check_callback(
     Raises `CallbackFailed` when a law is broken (unless `on_fail="return"`), `ConfigError` when the
     callback or the profile cannot be used. The same arguments give the same report.
     """
-    expected = dict(expected_failures or {})
-    _known(expected, properties)
-    chosen = profile if isinstance(profile, Profile) else _profile(profile)
-    harness = Harness(callback, kwargs, properties=properties, allow_exceptions=allow_exceptions)
-    with harness:
-        hunt = _Hunt(harness, chosen, seed, expected, kwargs or {})
-        report = hunt.only(scenarios) if scenarios else hunt.all()
-    for check in expected:
-        if check not in hunt.found:
-            warnings.warn(
-                f"{report.callback}: {check} is expected to fail, but did not", stacklevel=2
-            )
+    report = explored(
+        callback,
+        kwargs=kwargs,
+        profile=profile,
+        seed=seed,
+        properties=properties,
+        expected_failures=expected_failures,
+        allow_exceptions=allow_exceptions,
+        scenarios=scenarios,
+    )
+    for check, verdict in report.expected.items():
+        if verdict == "passed":
+            warnings.warn(stale(report.callback, check), stacklevel=2)
     if report.failures and on_fail == "raise":
         raise CallbackFailed(report)
     return report
 
 
-def _profile(name: str) -> Profile:
-    if name not in PROFILES:
-        raise ConfigError(Fault("profile", "is not known", name, f"use {', '.join(PROFILES)}"))
-    return PROFILES[name]
+def explored(
+    callback: Any,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    profile: str | Profile = "default",
+    seed: int = 0,
+    properties: Sequence[Property] = (),
+    expected_failures: Mapping[str, str] | None = None,
+    allow_exceptions: tuple[type[Exception], ...] = (),
+    scenarios: Sequence[Scenario] = (),
+) -> CheckReport:
+    """What `check_callback` finds, without an opinion: it neither warns nor raises because of it."""
+    expected = dict(expected_failures or {})
+    known(expected, properties)
+    chosen = profile_of(profile)
+    harness = Harness(callback, kwargs, properties=properties, allow_exceptions=allow_exceptions)
+    with harness:
+        hunt = _Hunt(harness, chosen, seed, expected, kwargs or {})
+        return hunt.only(scenarios) if scenarios else hunt.all()
 
 
-def _known(expected: Mapping[str, str], properties: Sequence[Property]) -> None:
-    known = {*CHECKS, *(found.id for found in properties)}
+def stale(callback: str, check: str) -> str:
+    """What is said of a check that is expected to fail, and passes."""
+    return f"{callback}: {check} is expected to fail, but did not"
+
+
+def profile_of(found: str | Profile) -> Profile:
+    """A profile, given itself or its name. Raises `ConfigError` for a name that is not known."""
+    if isinstance(found, Profile):
+        return found
+    if found not in PROFILES:
+        raise ConfigError(Fault("profile", "is not known", found, f"use {', '.join(PROFILES)}"))
+    return PROFILES[found]
+
+
+def known(expected: Mapping[str, str], properties: Sequence[Property]) -> None:
+    """Refuse, with `ConfigError`, to expect what is no check or has no reason."""
+    ids = {*CHECKS, *(found.id for found in properties)}
     for check, reason in expected.items():
-        if check not in known:
+        if check not in ids:
             raise ConfigError(Fault(f"expected_failures.{check}", "is not the id of a check"))
         if not reason:
             raise ConfigError(Fault(f"expected_failures.{check}", "has no reason"))
@@ -132,6 +166,8 @@ class _Hunt:
         self.harness, self.profile, self.seed = harness, profile, seed
         self.expected, self.kwargs = expected, kwargs
         self.found: dict[str, Scenario] = {}
+        self.happened: set[str] = set()
+        self.untold: dict[str, str] = {}
         self.states: set[str] = {"idle"}
         self.edges: set[tuple[str, str, str]] = set()
         self.capped = False
@@ -183,7 +219,7 @@ class _Hunt:
         """These scenarios, and no others."""
         for scenario in scenarios:
             self._try(scenario, True)
-        return self._report(shrinking=False)
+        return self._report(only=True)
 
     # -- one scenario ------------------------------------------------------------------------------
 
@@ -194,6 +230,8 @@ class _Hunt:
         trace = self.harness.run(scenario, recorder=recorder)
         self.states.update(trace.states)
         self.edges |= trace.edges
+        self.happened |= trace.happened
+        self.untold.update(trace.untold)
         self.unsupported |= trace.log.unsupported
         breaches = list(trace.breaches)
         hot = any(breach.check == "H4-hang" for breach in breaches)  # whatever hangs takes long
@@ -229,13 +267,19 @@ class _Hunt:
 
     # -- what it came to ---------------------------------------------------------------------------
 
-    def _report(self, *, shrinking: bool = True) -> CheckReport:
+    def _report(self, *, only: bool = False) -> CheckReport:
         self.sequences = self.harness.runs
         failures = [
-            self._failure(check, scenario, shrinking)
+            self._failure(check, scenario, shrinking=not only)
             for check, scenario in self.found.items()
             if check not in self.expected
         ]
+        unsure = self.capped or self.unsupported
+        # Who looked at a few runs, or stopped early, cannot say that a thing never happens.
+        never = self._never()
+        partial = unsure or only or bool(failures)
+        if not partial:
+            failures += [self._vain(prop) for prop in never if prop.id not in self.expected]
         machine = self.harness.machine
         edges = {(e.sources[0], e.events[0], e.target) for e in machine.singles()}
         states = set(machine.states)
@@ -254,7 +298,9 @@ class _Hunt:
             notes.append(
                 "  inconclusive: a hook wanted sockets or other programs, which are not here"
             )
-        unsure = self.capped or self.unsupported
+        if never and partial:
+            notes.append(f"  never seen: {', '.join(str(prop.sometimes) for prop in never)}")
+        verdicts = self._verdicts(reached, unsure, {prop.id for prop in never}, partial)
         frontier = self.explored
         whole = frontier is not None and self.profile.explored > 0 and not frontier
         if frontier is not None and self.profile.explored:
@@ -270,23 +316,36 @@ class _Hunt:
             states=(len(states & self.states), len(states)),
             edges=(len(edges & self.edges), len(edges)),
             complete=reached and whole and not unsure and not failures,
-            checks=self._verdicts(reached, unsure),
+            checks={c: "excluded" if c in self.expected else v for c, v in verdicts.items()},
             failures=tuple(failures),
             notes=tuple(notes),
+            expected={check: verdicts[check] for check in self.expected},
         )
 
-    def _verdicts(self, reached: bool, unsure: bool) -> dict[str, str]:
+    def _verdicts(
+        self, reached: bool, unsure: bool, never: Collection[str], partial: bool
+    ) -> dict[str, str]:
         found = {}
         for check in (*CHECKS, *(prop.id for prop in self.harness.properties)):
-            if check in self.expected:
-                found[check] = "excluded"
-            elif check in self.found:
+            if check in self.found or (check in never and not partial):
                 found[check] = "failed"
-            elif unsure or not self.sequences or (check == "M5" and not reached):
+            elif unsure or not self.sequences or check in never or (check == "M5" and not reached):
                 found[check] = "inconclusive"
             else:
                 found[check] = "passed"
         return found
+
+    def _never(self) -> list[Property]:
+        """The author's `sometimes` that were true of no run."""
+        own = self.harness.properties
+        return [prop for prop in own if prop.sometimes is not None and prop.id not in self.happened]
+
+    def _vain(self, prop: Property) -> Failure:
+        """The failure that a `sometimes` is which never was true."""
+        message = f"never in {self.sequences} sequences: {prop.sometimes}"
+        if prop.id in self.untold:
+            message += f" (it raised {self.untold[prop.id]})"
+        return Failure(prop.id, message, Scenario(), (), hint_of(prop.id))
 
     def _failure(self, check: str, scenario: Scenario, shrinking: bool) -> Failure:
         breaks = self._breaks(check)

@@ -33,7 +33,7 @@ from nodeinit.testing import fake_ray
 from nodeinit.testing.asked import judge_asked
 from nodeinit.testing.outside import Outside
 from nodeinit.testing.positions import Recorder
-from nodeinit.testing.properties import Property, broken
+from nodeinit.testing.properties import Property, broken, happened
 from nodeinit.testing.scenario import FOREIGN, Other, Scenario, config_of
 from nodeinit.testing.trial import Trial, attach, drive
 from nodeinit.testing.virtual_time import Deadlock, Livelock, VirtualLoop, run_virtual
@@ -57,6 +57,10 @@ class Trace(Trial):
 
     log: Log = attrs.field(kw_only=True)
     properties: Sequence[Property] = attrs.field(kw_only=True)
+    happened: set[str] = attrs.field(factory=set)
+    """The ids of the `sometimes` that are true of this run."""
+    untold: dict[str, str] = attrs.field(factory=dict)
+    """Why it cannot be told of the others, by id, where they raised."""
 
     @property
     def calls(self) -> list[Call]:
@@ -77,6 +81,16 @@ class Trace(Trial):
                 how = broken(found, step.after.ctx, self)
                 if how:
                     self.say(found.id, f"in {found.state}: {how}")
+
+    def look_back(self) -> None:
+        """See what of the author's `sometimes` is true of the finished run."""
+        for found in self.properties:
+            if found.sometimes is not None:
+                true, untold = happened(found, self.end.ctx, self)
+                if true:
+                    self.happened.add(found.id)
+                elif untold:
+                    self.untold[found.id] = untold
 
     def answers(self) -> list[tuple[str, str, Any, str]]:
         """What the hooks answered, for comparing with another run."""
@@ -189,17 +203,18 @@ class Harness:
         self._outside.reset(seed)
         self._clear()
         try:
-            return run_virtual(self._prepared(scenario, twice, recorder), loop=self._loop)
+            trace = run_virtual(self._prepared(scenario, twice, recorder), loop=self._loop)
         except (Deadlock, Livelock) as stuck:
             trace = self._trace
             trace.log.stuck()
             trace.log.close()
             if not trace.breaches:
                 trace.say("M3", str(stuck))
-            return trace
         finally:
             self._watched.log = None
             self._loop.on_turn(None)
+        trace.look_back()
+        return trace
 
     async def _prepared(
         self, scenario: Scenario, twice: bool, recorder: Recorder | None = None

@@ -25,7 +25,10 @@ _RESULTS = {"plan", "model", "placement", "observed", "nodes", "attempt", "llm_c
 
 @attrs.frozen
 class Failure:
-    """A law that is broken, in the smallest scenario in which it was seen to be."""
+    """A law that is broken, in the smallest scenario in which it was seen to be.
+
+    Without `events` it is about no scenario in particular: something never happened in any.
+    """
 
     check: str
     message: str
@@ -45,10 +48,10 @@ class Failure:
             *(f"  {line}" for line in clipped(f"{blamed}{self.message}").splitlines()[:2]),
             *([f"  at {self.line}"] if self.line else []),
             f"  hint: {self.hint}",
-            f"  world: {world(self.scenario)}",
+            *([f"  world: {world(self.scenario)}"] if self.events else []),
             *(f"  {line}" for line in went_wrong(self.scenario)[:3]),
             *(f"  {event}" for event in self.events),
-            f"  again: {self.reproduce}",
+            *([f"  again: {self.reproduce}"] if self.reproduce else []),
             *(f"    {line}" for line in self.paste),
         ]
         return "\n".join(lines)
@@ -61,6 +64,7 @@ class CheckReport:
     `checks` says for each id `passed`, `failed`, `inconclusive` or `excluded`. `sequences` counts the
     runs, `states` and `edges` how many of the machine's were reached, of how many. `complete` says
     that all of them were, and that no sequence within the bounds that the notes state was left out.
+    `expected` says what the excluded ones would have come to: what was to fail and `passed` is stale.
     """
 
     callback: str
@@ -73,23 +77,30 @@ class CheckReport:
     checks: Mapping[str, str]
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
+    expected: Mapping[str, str] = attrs.field(factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether nothing is broken. What was not reached is not known: see `complete`."""
         return not self.failures
 
-    def text(self) -> str:
-        """The whole report: the failures, or one line, and what was not reached."""
-        of = "{}/{}".format
+    def summary(self) -> str:
+        """The verdict in one line."""
+
+        def of(found: int, all_of_them: int) -> str:
+            return f"{found}/{all_of_them}"
+
         reached = f"{of(*self.states)} states, {of(*self.edges)} edges"
-        head = (
-            f"{self.callback}: {self.sequences} sequences, {reached} "
+        verdict = f"{len(self.failures)} failed" if self.failures else "no law is broken"
+        return (
+            f"{verdict}: {self.callback}: {self.sequences} sequences, {reached} "
             f"(checks {SET}, profile {self.profile}, seed {self.seed})"
         )
+
+    def text(self) -> str:
+        """All failures, and the verdict."""
         blocks = [failure.text(self.callback) for failure in self.failures]
-        verdict = f"{len(self.failures)} failed: " if self.failures else "no law is broken: "
-        return "\n\n".join([*blocks, "\n".join([verdict + head, *self.notes])])
+        return "\n\n".join([*blocks, "\n".join([self.summary(), *self.notes])])
 
     def to_dict(self) -> dict[str, Any]:
         """The report for programs."""
