@@ -93,11 +93,11 @@ class Juggles:
                 if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                     raise
             try:
-                async with asyncio.timeout(25):
+                async with asyncio.timeout(5):
                     await asyncio.sleep(1000)
             except TimeoutError:
                 pass
-        await asyncio.sleep(30)
+        await asyncio.sleep(20)
 
 
 class Asks:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import importlib
 import inspect
 import sys
@@ -73,7 +74,8 @@ class FakeRay:
 
     def remotely(self, work: Any) -> asyncio.Task[Any]:
         """Work that is not done in this process: no task of the hook's."""
-        task: asyncio.Task[Any] = asyncio.ensure_future(work)
+        # In a context of its own, as another process is: what it starts is not the hook's either.
+        task: asyncio.Task[Any] = contextvars.Context().run(asyncio.ensure_future, work)
         self.tasks.add(task)
         return task
 

@@ -24,6 +24,7 @@ WORLDS = (
     Scenario((2, 2), 2, 2),
     Scenario((4, 2), 1, 3, heal=False, pin="hosts"),
     Scenario((8, 8), 2, 1, taken=(7, 0), pin="none"),
+    Scenario((1, 1, 1, 1), 1, 3),
 )
 """Small worlds in which every single fault is tried: one and two hosts, each pin, a neighbour."""
 

@@ -31,7 +31,7 @@ from nodeinit.fsm.registry import load_machine
 from nodeinit.fsm.snapshot import Step
 from nodeinit.testing import fake_ray
 from nodeinit.testing.asked import judge_asked
-from nodeinit.testing.outside import Outside
+from nodeinit.testing.outside import LINES, Outside
 from nodeinit.testing.properties import Property, broken
 from nodeinit.testing.scenario import FOREIGN, Other, Scenario, config_of
 from nodeinit.testing.trial import Trial, attach, drive
@@ -41,12 +41,13 @@ from nodeinit.testing.watched import Call, Log, Watched, different
 POLICY = Policy(
     default=PhasePolicy(deadline=9_000, attempts=3, backoff=Backoff(1, 2, 20)),
     replans=2,
-    hook_deadline=Log.hook_deadline,
     grace=20,
     undo_deadline=30,
 )
 BOUND = 1_000_000.0  # virtual seconds; all deadlines, tries and plans together come to less
-ROUNDS = 100_000  # turns of the loop: some polling for an hour is no livelock
+ROUNDS = 100_000  # turns of the loop: some polling for a while is no livelock
+STANDING = 20_000  # turns in which no time passes: whoever waits so spins
+HASTE = 20  # so many times less is enough to think so, while a failure is made smaller
 SOMEBODY = "somebody.else"
 
 
@@ -56,6 +57,7 @@ class Trace(Trial):
 
     log: Log = attrs.field(kw_only=True)
     properties: Sequence[Property] = attrs.field(kw_only=True)
+    tasks_soon: list[asyncio.Task[Any]] = attrs.field(factory=list)
 
     @property
     def calls(self) -> list[Call]:
@@ -65,6 +67,12 @@ class Trace(Trial):
     def blame(self, check: str, message: str, call: Call) -> None:
         """Record what a call of a hook broke."""
         self.say(check, message, hook=call.hook, line=call.where)
+
+    def soon_after(self) -> None:
+        """Note the tasks of hooks that run on, and that nobody cancelled."""
+        if all(call.ended is not None for call in self.calls):
+            tasks = self.log.outside.tasks
+            self.tasks_soon = [t for t in tasks if not t.done() and not t.cancelling()]
 
     def stepped(self, step: Step) -> None:
         """Judge a step, also by the author's own properties."""
@@ -128,6 +136,7 @@ class Harness:
         *,
         properties: Sequence[Property] = (),
         allow_exceptions: tuple[type[Exception], ...] = (),
+        hook_deadline: float = POLICY.hook_deadline,
     ) -> None:
         self.spec = CallbackSpec(callback, dict(kwargs or {}))
         instance = make_callback(self.spec)
@@ -139,8 +148,9 @@ class Harness:
         self.properties = tuple(properties)
         self.runs = 0
         self._allowed = allow_exceptions
+        self._policy = attrs.evolve(POLICY, hook_deadline=hook_deadline)
         self._loop = VirtualLoop()
-        self._loop.limit(ROUNDS)
+        self._loop.limit(ROUNDS, STANDING)
         self._outside = Outside(self._loop)
         self._watched = Watched.of(self.spec, self.hooks, instance)
         self._saboteur = Saboteur()
@@ -172,10 +182,15 @@ class Harness:
         assert self._ray is not None
         return self._ray
 
-    def run(self, scenario: Scenario, *, seed: int = 0, twice: bool = False) -> Trace:
-        """Run one scenario to its end. With `twice`, hooks are also called again, for H8 alone."""
+    def run(
+        self, scenario: Scenario, *, seed: int = 0, twice: bool = False, later: bool = False
+    ) -> Trace:
+        """Run one scenario to its end. With `twice`, hooks are also called again, for H8 alone.
+
+        `later` is the same run on another day, by the clock on the wall.
+        """
         self.runs += 1
-        self._outside.reset(seed)
+        self._outside.reset(seed, later=later)
         self._clear()
         try:
             return run_virtual(self._prepared(scenario, twice), loop=self._loop)
@@ -199,6 +214,7 @@ class Harness:
             allowed=self._allowed,
             twice=twice,
             judge=lambda call: self._judge(trace, call),
+            hook_deadline=self._policy.hook_deadline,
         )
         trace = Trace(scenario, cluster, BOUND, log=log, properties=self.properties)
         self._trace, self._watched.log = trace, log
@@ -208,7 +224,7 @@ class Harness:
             scenario.tp, scenario.pp, scenario.pin, str(self._source), str(self._store)
         )
         ctx = CallbackCtx(llm_config=config, custom_data={SOMEBODY: 1})
-        attach(trace, ctx, self._callbacks(), POLICY, self.machine)
+        attach(trace, ctx, self._callbacks(), self._policy, self.machine)
         if await drive(trace, before_end=log.close):
             self._judge_end(trace)
         else:
@@ -246,22 +262,36 @@ class Harness:
             made = group.found.name if group.found else "which still waits for its place"
             trace.say("R2-leak", f"left behind in {trace.end.state}: a group of a hook's, {made}")
         running = {c.hook for c in trace.calls if c.ended is None}
-        left = [t for t in trace.tasks_left if t not in ray.tasks]
+        left = trace.tasks_soon or [t for t in trace.tasks_left if t not in ray.tasks]
         if left and not running:
             what = f"{len(left)} task(s) of a hook run on in {trace.end.state}"
             trace.say("R4-tasks", what, **_origin(left, trace.calls))
 
-    def same(self, one: Trace, other: Trace) -> str | None:
-        """How the hooks of two runs of a scenario answered differently; `None` if they did not."""
+    def same(self, one: Trace, other: Trace, ignore: str = "") -> str | None:
+        """How the hooks of two runs of a scenario answered differently; `None` if they did not.
+
+        A field of the context may be ignored.
+        """
         for mine, theirs in zip(one.answers(), other.answers(), strict=False):
             if mine[:2] != theirs[:2] or mine[3] != theirs[3]:
                 return f"{mine[0]} went differently in the same run of a new instance"
             if mine[2] is None or theirs[2] is None:
                 continue
-            fields = different(mine[2], theirs[2])
+            fields = [name for name in different(mine[2], theirs[2]) if name != ignore]
             if fields:
                 return f"{mine[0]} gave another {fields[0]} in the same run of a new instance"
         return None
+
+    @contextlib.contextmanager
+    def hastily(self) -> Iterator[None]:
+        """Take whoever spins for hung much sooner; what comes out is to be run again at length."""
+        self._loop.limit(ROUNDS, STANDING // HASTE)
+        self._outside.lines = LINES // HASTE
+        try:
+            yield
+        finally:
+            self._loop.limit(ROUNDS, STANDING)
+            self._outside.lines = LINES
 
     def _clear(self) -> None:
         if self._source.exists():

@@ -27,6 +27,7 @@ from nodeinit.testing import laws
 from nodeinit.testing.scenario import Act, Scenario
 
 STEPS_BOUND = 600
+SOON = 5.0  # seconds after the end, for whoever was told to stop and looks now and then
 
 
 @attrs.frozen
@@ -85,6 +86,9 @@ class Trial:
             for step in self.driver.steps
             if step.edge is not None and step.accepted
         }
+
+    def soon_after(self) -> None:
+        """Called a little after the end: whatever nobody told to stop is still there."""
 
     def stepped(self, step: Step) -> None:
         """Judge a step; called as soon as it is committed."""
@@ -159,6 +163,8 @@ async def drive(trial: Trial, *, before_end: Callable[[], None] = lambda: None) 
     if driver._journal is not None:
         driver._journal.close()
     ended = driver.steps[-1].at
+    await asyncio.sleep(SOON)
+    trial.soon_after()
     await asyncio.sleep(2 * driver.core.policy.grace)  # whoever was abandoned has ended by now
     trial.tasks_left = frozenset(asyncio.all_tasks() - {asyncio.current_task()})
     before_end()
