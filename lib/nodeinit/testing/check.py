@@ -11,7 +11,7 @@ import attrs
 
 from nodeinit.errors import ConfigError, Fault, NodeInitError
 from nodeinit.testing.checks import CHECKS
-from nodeinit.testing.generate import WORLDS, chance, singles
+from nodeinit.testing.generate import LANDMARKS, WORLDS, chance, singles
 from nodeinit.testing.harness import POLICY, Harness, Trace
 from nodeinit.testing.properties import Property
 from nodeinit.testing.report import CheckReport, Failure, failure_of
@@ -172,6 +172,7 @@ class _Hunt:
         for world in worlds:
             yield world, True
             plain.append(self.harness.run(world))
+        yield from ((scenario, True) for scenario in LANDMARKS)
         each = [scenario for trace in plain for scenario in singles(trace)]
         # Spread, so that no kind of fault has to wait for the end of another.
         step = next(n for n in (37, 41, 43, 47) if len(each) % n)

@@ -29,11 +29,12 @@ from nodeinit.fsm.hooks import BoundCallback
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
 from nodeinit.fsm.registry import load_machine
 from nodeinit.fsm.snapshot import Step
+from nodeinit.node.phases import NodePhase
 from nodeinit.testing import fake_ray
-from nodeinit.testing.asked import judge_asked
+from nodeinit.testing.asked import judge_asked, judge_refusal, judge_reservation
 from nodeinit.testing.outside import LINES, Outside
 from nodeinit.testing.properties import Property, broken
-from nodeinit.testing.scenario import FOREIGN, Other, Scenario, config_of
+from nodeinit.testing.scenario import FOREIGN, Other, Scenario
 from nodeinit.testing.trial import Trial, attach, drive
 from nodeinit.testing.virtual_time import Deadlock, Livelock, VirtualLoop, run_virtual
 from nodeinit.testing.watched import Call, Log, Watched, different
@@ -79,6 +80,9 @@ class Trace(Trial):
         Trial.stepped(self, step)
         if step.before.state == step.after.state:
             return
+        if step.after.state == NodePhase.PLACEMENT:
+            for check, how in judge_reservation(step.after.ctx, self.cluster):
+                self.say(check, how)
         for found in self.properties:
             if found.state == step.after.state:
                 how = broken(found, step.after.ctx, self)
@@ -214,15 +218,15 @@ class Harness:
             allowed=self._allowed,
             twice=twice,
             judge=lambda call: self._judge(trace, call),
+            refused=lambda call: self._judge_refusal(trace, call),
+            there=lambda: (*cluster.groups, *(n for n, h in cluster.hosts.items() if h.alive)),
             hook_deadline=self._policy.hook_deadline,
         )
         trace = Trace(scenario, cluster, BOUND, log=log, properties=self.properties)
         self._trace, self._watched.log = trace, log
         self._saboteur.calls.clear()
         self._saboteur.failures = scenario.others
-        config = config_of(
-            scenario.tp, scenario.pp, scenario.pin, str(self._source), str(self._store)
-        )
+        config = scenario.config(str(self._source), str(self._store))
         ctx = CallbackCtx(llm_config=config, custom_data={SOMEBODY: 1})
         attach(trace, ctx, self._callbacks(), self._policy, self.machine)
         if await drive(trace, before_end=log.close):
@@ -240,20 +244,27 @@ class Harness:
 
     def _judge(self, trace: Trace, call: Call) -> None:
         """What the answer of a hook says about the cluster, and the author's own properties."""
-        wrong = judge_asked(call, trace.cluster)
-        if wrong:
-            trace.blame("P", wrong, call)
+        for check, wrong in judge_asked(call, trace.cluster):
+            trace.blame(check, wrong, call)
         for found in self.properties:
             if found.hook == call.hook:
                 how = broken(found, call.before, call.after)
                 if how:
                     trace.blame(found.id, f"after {call.hook}: {how}", call)
 
+    def _judge_refusal(self, trace: Trace, call: Call) -> None:
+        """A hook claims that there is no room, for the workers and not for a group of its own."""
+        if not self._now_ray().made:
+            for check, wrong in judge_refusal(call, trace.cluster):
+                trace.blame(check, wrong, call)
+
     def _judge_end(self, trace: Trace) -> None:
         """What the callback itself made and left behind."""
         ray = self._now_ray()
         for name in ray.removed_foreign:
             trace.say("R3-foreign", f"a hook removed the group {name}, which it did not make")
+        if ray.empty:
+            trace.say("P9-nonempty", "a hook asked Ray for a bundle with nothing in it")
         if any(trace.scenario.taken) and FOREIGN not in trace.cluster.groups:
             trace.say("R3-foreign", f"the group {FOREIGN} is gone")
         if trace.end.state not in (Frame.FAILED, Frame.CANCELLED):

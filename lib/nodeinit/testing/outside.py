@@ -106,7 +106,7 @@ class Outside:
         if tracer is None:  # a debugger or a measurement of coverage goes first
             sys.settrace(_counting(step, self.lines))
         try:
-            return function()
+            return function() if step.asynchronous else self._without_a_loop(function)
         finally:
             if tracer is None:
                 sys.settrace(None)
@@ -147,6 +147,7 @@ class Outside:
             put(time, "sleep", lambda real: lambda s: self._sleep(s) if here() else real(s))
             rename(datetime.datetime, _Datetime)
             rename(datetime, _DATETIME)
+            put(asyncio.events, "new_event_loop", lambda real: lambda: self._new_loop(real))
             put(os, "urandom", self._bytes_or)
             put(random, "_urandom", self._bytes_or)
             put(shutil, "disk_usage", lambda real: lambda p: self._disk(real, p))
@@ -163,9 +164,27 @@ class Outside:
         before = self.step
         self.step = before._replace(asynchronous=False) if before is not None else None
         try:
-            return function()
+            return self._without_a_loop(function)
         finally:
             self.step = before
+
+    def _without_a_loop(self, function: Callable[[], Any]) -> Any:
+        """In a thread there is no running loop; one of its own has the same clock."""
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        began, advanced = self.loop.time(), self.loop.advanced
+        try:
+            return function()
+        finally:
+            asyncio._set_running_loop(running)
+            self.loop.advanced = advanced + self.loop.time() - began
+
+    def _new_loop(self, real: Callable[[], Any]) -> Any:
+        if not self._here():
+            return real()
+        loop = VirtualLoop()
+        loop._selector = self.loop._selector
+        return loop
 
     def _task(self, loop: Any, work: Any, **context: Any) -> asyncio.Task[Any]:
         task = asyncio.Task(work, loop=loop, **context)

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from nodeinit.clusters.sim_parts import SimHost
 from nodeinit.clusters.simulated import SimCluster
 from nodeinit.context import CallbackCtx
 from nodeinit.fsm.core import Core
@@ -186,6 +187,9 @@ def perform(trial: Trial, act: Act) -> None:
         case "kill":
             trial.killed.append((now, act.node_id))
             trial.cluster.kill_host(act.node_id)
+        case "join":
+            joining = SimHost(trial.scenario.host(act.node_id))
+            trial.cluster.hosts.setdefault(act.node_id, joining)
         case "steal":
             trial.cluster.steal(act.node_id)
         case "disk_full":

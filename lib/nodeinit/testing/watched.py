@@ -19,7 +19,7 @@ import attrs
 from nodeinit.callbacks import ON_NODE_DOWNLOAD, CallbackSpec
 from nodeinit.clusters.host_hooks import only_custom_data
 from nodeinit.context import FIELDS, CallbackCtx, forbidden_change
-from nodeinit.errors import PermanentError, TemporaryError
+from nodeinit.errors import InfeasibleError, NoCapacityError, PermanentError, TemporaryError
 from nodeinit.fsm.policy import Policy
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.testing.outside import Outside, Step, TooManyLines
@@ -41,6 +41,7 @@ class Call:
     ended: float | None = None
     cancelled_at: float | None = None
     own_cancels: int = 0
+    there: Any = None
     line: int = 0
 
     @property
@@ -63,12 +64,16 @@ class Log:
         allowed: tuple[type[BaseException], ...] = (),
         twice: bool = False,
         judge: Callable[[Call], None] = lambda call: None,
+        refused: Callable[[Call], None] = lambda call: None,
+        there: Callable[[], Any] = lambda: None,
         hook_deadline: float = Policy().hook_deadline,
     ) -> None:
         self.outside = outside
         self.say = say
         self.twice = twice
         self.judge = judge
+        self.refused = refused
+        self.there = there
         self.hook_deadline = hook_deadline
         self.calls: list[Call] = []
         self._make = make
@@ -96,6 +101,7 @@ class Log:
         function = getattr(self.instance(node_id), hook)
         plain = inspect.unwrap(getattr(function, "__func__", function))
         call = Call(hook, ctx, getattr(plain, "__code__", None), self._now(), node_id)
+        call.there = self.there()
         self.calls.append(call)
         self._prints.append((call, fingerprint(ctx)))
         return call, function
@@ -168,6 +174,8 @@ class Log:
             self._cleaned_up(call)
             return
         self._swallowed(call)
+        if isinstance(error, InfeasibleError | NoCapacityError) and call.there == self.there():
+            self.refused(call)  # nothing came or went meanwhile
         if _beyond_the_loop(error):
             self.unsupported = True
         elif not isinstance(error, self._allowed):
