@@ -14,7 +14,7 @@ from nodeinit.placement.explain import Infeasible
 from nodeinit.placement.planner import plan
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.rules import Violation, violations
-from nodeinit.placement.topology import PlacedBundle, Placement, PlacementPlan
+from nodeinit.placement.topology import Bundle, PlacedBundle, Placement, PlacementPlan
 from nodeinit.testing.fake_ray import FakeGroup
 from nodeinit.testing.watched import Call
 
@@ -127,12 +127,20 @@ def _judge_group(ctx: CallbackCtx, cluster: SimCluster) -> Iterator[Found]:
     if not all(cluster.hosts[node_id].alive for node_id in found.node_ids):
         return  # that may just have happened
     request = PlacementRequest.from_config(ctx.llm_config)
+    if isinstance(handle, FakeGroup):
+        request = attrs.evolve(request, bundles=tuple(map(_without_hint, request.bundles)))
     broken: Iterable[Violation] = violations(request, _placement(found), cluster.now())
     if isinstance(handle, FakeGroup):
         # Who asks Ray to spread what must be together has what Ray does with it coming.
         own = _SHAPE | (_TOGETHER if "SPREAD" in found.strategy else set())
         broken = [violation for violation in broken if violation.rule.name in own]
     yield from _told(broken, found.strategy)
+
+
+def _without_hint(bundle: Bundle) -> Bundle:
+    """A bundle that does not steer Ray to a kind of accelerator: the engine sees where it got to."""
+    kept = {n: v for n, v in bundle.resources.items() if not n.startswith("accelerator_type:")}
+    return attrs.evolve(bundle, resources=kept)
 
 
 def _told(broken: Iterable[Violation], strategy: str) -> Iterator[Found]:

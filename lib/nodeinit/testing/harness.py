@@ -33,6 +33,7 @@ from nodeinit.node.phases import NodePhase
 from nodeinit.testing import fake_ray
 from nodeinit.testing.asked import judge_asked, judge_refusal, judge_reservation
 from nodeinit.testing.outside import LINES, Outside
+from nodeinit.testing.hidden import reaches
 from nodeinit.testing.properties import Property, broken
 from nodeinit.testing.scenario import FOREIGN, Other, Scenario
 from nodeinit.testing.trial import Trial, attach, drive
@@ -40,7 +41,7 @@ from nodeinit.testing.virtual_time import Deadlock, Livelock, VirtualLoop, run_v
 from nodeinit.testing.watched import Call, Log, Watched, different
 
 POLICY = Policy(
-    default=PhasePolicy(deadline=9_000, attempts=3, backoff=Backoff(1, 2, 20)),
+    default=PhasePolicy(deadline=600, attempts=3, backoff=Backoff(1, 2, 20)),
     replans=2,
     grace=20,
     undo_deadline=30,
@@ -152,7 +153,8 @@ class Harness:
         self.properties = tuple(properties)
         self.runs = 0
         self._allowed = allow_exceptions
-        self._policy = attrs.evolve(POLICY, hook_deadline=hook_deadline)
+        patient = attrs.evolve(POLICY.default, deadline=max(600.0, 3 * hook_deadline))
+        self._policy = attrs.evolve(POLICY, default=patient, hook_deadline=hook_deadline)
         self._loop = VirtualLoop()
         self._loop.limit(ROUNDS, STANDING)
         self._outside = Outside(self._loop)
@@ -268,6 +270,7 @@ class Harness:
         if any(trace.scenario.taken) and FOREIGN not in trace.cluster.groups:
             trace.say("R3-foreign", f"the group {FOREIGN} is gone")
         if trace.end.state not in (Frame.FAILED, Frame.CANCELLED):
+            self._judge_lost_tasks(trace)
             return  # whoever released it may still close what the callback made
         for group in ray.left:
             made = group.found.name if group.found else "which still waits for its place"
@@ -277,6 +280,17 @@ class Harness:
         if left and not running:
             what = f"{len(left)} task(s) of a hook run on in {trace.end.state}"
             trace.say("R4-tasks", what, **_origin(left, trace.calls))
+
+    def _judge_lost_tasks(self, trace: Trace) -> None:
+        """No hook hears of a release, but who closes the callback then must find its tasks."""
+        running = [task for task in self._outside.tasks if not task.done()]
+        if not running:
+            return
+        roots = [*trace.log.instances(), *map(vars, self._modules)]
+        lost = [task for task in running if not reaches(roots, task)]
+        if lost:
+            what = f"{len(lost)} task(s) run on that the callback does not know any more"
+            trace.say("R4-tasks", what, **_origin(lost, trace.calls))
 
     def same(self, one: Trace, other: Trace, ignore: str = "") -> str | None:
         """How the hooks of two runs of a scenario answered differently; `None` if they did not.

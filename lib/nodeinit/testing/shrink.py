@@ -12,12 +12,13 @@ from nodeinit.testing.scenario import ODD, Act, Scenario
 
 
 _TYPICAL: tuple[dict[str, Any], ...] = (
+    {"gpus": (1,), "tp": 2, "pp": 1, "taken": (), "labels": (), "kinds": ()},  # no room
     *({"acts": (Act(at, "cancel"),)} for at in (1.0, 5.0, 8.0, 20.0)),
     {"acts": (Act(20.0, "kill", "a"),)},
     *({"faults": (SimFault(op, "permanent"),)} for op in ("manifest", "fetch", "reserve")),
     {"faults": (SimFault("reserve", "steal", 0, "a"),)},
 )
-"""One thing that goes wrong, in the place of several."""
+"""One thing that goes wrong, in the place of others."""
 
 
 def shrink(scenario: Scenario, fails: Callable[[Scenario], bool], tries: int = 150) -> Scenario:
@@ -43,9 +44,9 @@ def _smaller(scenario: Scenario) -> Iterator[Scenario]:
     nothing = attrs.evolve(scenario, faults=(), acts=(), others=())
     if nothing != scenario:
         yield nothing
-    if len(scenario.faults) + len(scenario.acts) + len(scenario.others) > 1:
-        for one in _TYPICAL:
-            yield attrs.evolve(nothing, **one)
+    events = len(scenario.faults) + len(scenario.acts) + len(scenario.others)
+    for one in _TYPICAL[: len(_TYPICAL) if events > 1 else events]:
+        yield attrs.evolve(nothing, **one)
     for name in ("faults", "acts", "others"):
         events = getattr(scenario, name)
         for i in range(len(events)):

@@ -93,6 +93,10 @@ class Log:
             self._instances[node_id] = self._make()
         return self._instances[node_id]
 
+    def instances(self) -> list[Any]:
+        """Every instance of the callback that this run has made."""
+        return list(self._instances.values())
+
     # -- one call ----------------------------------------------------------------------------------
 
     def begin(self, hook: str, ctx: CallbackCtx, args: tuple[Any, ...]) -> tuple[Call, Any]:
