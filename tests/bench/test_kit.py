@@ -21,6 +21,7 @@ import pytest
 from transitions import Machine
 
 import nodeinit.testing as kit
+from nodeinit.testing.generate import WORLDS
 from tests.bench.timing import microseconds
 from tests.mutants.corpus import CORRECT, FAMILIES, MUTANTS, Mutant
 
@@ -65,7 +66,7 @@ def no_warnings() -> Iterator[None]:
 
 def checked(callback: Any, kwargs: Any, sequences: int) -> Any:
     """The report of so many sequences."""
-    profile = kit.Profile("bench", 4, sequences)  # type: ignore[attr-defined]
+    profile = kit.Profile("bench", len(WORLDS), sequences)  # type: ignore[attr-defined]
     check: Any = kit.check_callback  # type: ignore[attr-defined]
     return check(callback, kwargs=kwargs, profile=profile, on_fail="return")
 

@@ -9,8 +9,10 @@ from datetime import datetime
 from time import monotonic
 
 import attrs
+import ray
 
 from nodeinit import CallbackCtx, PermanentError, PlacementRequest, TemporaryError
+from nodeinit.errors import NoCapacityError
 
 
 class Nothing:
@@ -93,22 +95,21 @@ class Juggles:
                 if asyncio.current_task().cancelling():  # type: ignore[union-attr]
                     raise
             try:
-                async with asyncio.timeout(25):
+                async with asyncio.timeout(5):
                     await asyncio.sleep(1000)
             except TimeoutError:
                 pass
-        await asyncio.sleep(30)
+        await asyncio.sleep(20)
 
 
 class Asks:
     """Asks for another placement with each plan; counts plans, by the context."""
 
     def on_before_download(self, ctx: CallbackCtx) -> CallbackCtx:
-        config = ctx.llm_config
-        sizes = config.tensor_parallel_size, config.pipeline_parallel_size
         strategy = "SPREAD" if ctx.attempt % 2 else "PACK"
+        request = PlacementRequest.from_config(ctx.llm_config)
         return ctx.evolve(
-            placement_group=PlacementRequest.of(*sizes, strategy=strategy),
+            placement_group=attrs.evolve(request, strategy=strategy),
             custom_data=ctx.custom_data.set("plans", ctx.attempt),
             extra_init_kwargs={**ctx.extra_init_kwargs, "seed": 7},
         )
@@ -151,4 +152,37 @@ class Logs:
     on_before_placement = on_after_init = on_init_failed = on_before_download
 
 
-ALL = (Nothing, Patient, Refuses, CleansUp, Juggles, Asks, Spreads, Async, Logs)
+class RunsALoopOfItsOwn:
+    """A plain function is in a thread, where it may run a loop of its own."""
+
+    def on_before_download(self, ctx: CallbackCtx) -> CallbackCtx:
+        async def ask() -> int:
+            await asyncio.sleep(3)
+            return 4
+
+        return ctx.evolve(custom_data=ctx.custom_data.set("answer", asyncio.run(ask())))
+
+
+class SaysThatThereIsNoRoom:
+    """Looks for room itself, with the planner, and says so where there is none."""
+
+    async def on_before_init(self, ctx: CallbackCtx) -> None:
+        gpus = sum(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
+        request = PlacementRequest.from_config(ctx.llm_config)
+        if gpus < sum(bundle.units().get("GPU", 0) for bundle in request.bundles):
+            raise NoCapacityError("too few GPUs")
+
+
+ALL = (
+    Nothing,
+    Patient,
+    Refuses,
+    CleansUp,
+    Juggles,
+    Asks,
+    Spreads,
+    Async,
+    Logs,
+    RunsALoopOfItsOwn,
+    SaysThatThereIsNoRoom,
+)

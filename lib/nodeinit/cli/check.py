@@ -25,10 +25,19 @@ BROKEN, UNUSABLE = 1, 2
     help="How much is tried.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Where chance begins.")
+@click.option(
+    "--hook-deadline", type=float, help="Seconds for each call of a hook, as in the config."
+)
 @click.option("--scenario", metavar="JSON", help="Run this scenario alone, as a report printed it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
 def check(
-    callback: str, kwargs: str | None, profile: str, seed: int, scenario: str | None, as_json: bool
+    callback: str,
+    kwargs: str | None,
+    profile: str,
+    seed: int,
+    hook_deadline: float | None,
+    scenario: str | None,
+    as_json: bool,
 ) -> None:
     """Run a callback through many initializations, and say which laws of a hook it breaks.
 
@@ -48,6 +57,7 @@ def check(
             kwargs=json_object(kwargs),
             profile=profile,
             seed=seed,
+            hook_deadline=hook_deadline,
             scenarios=only,
             on_fail="return",
         )

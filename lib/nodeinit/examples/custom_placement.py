@@ -39,11 +39,9 @@ class Spread:
 
     def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
         """Before anything is planned."""
-        config = ctx.llm_config
-        request = PlacementRequest.of(
-            config.tensor_parallel_size, config.pipeline_parallel_size, gpu=1, strategy="SPREAD"
-        )
-        return attrs.evolve(ctx, placement_group=request)
+        request = PlacementRequest.from_config(ctx.llm_config)
+        spread = attrs.evolve(request, strategy="SPREAD")
+        return attrs.evolve(ctx, placement_group=spread)
 
 
 class OwnGroup:
@@ -56,14 +54,17 @@ class OwnGroup:
 
     async def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
         """Before anything is planned. What this makes is known to `close` before it can fail."""
-        workers = ctx.llm_config.tensor_parallel_size * ctx.llm_config.pipeline_parallel_size
+        request = PlacementRequest.from_config(ctx.llm_config)
+        bundles = [bundle.units() for bundle in request.bundles]
+        # The workers of a tensor-parallel group belong on one host.
+        strategy = self.strategy if request.tensor_parallel_size == 1 else "PACK"
         # No `await` stands between these two, so no cancel comes between them either.
-        self.group = placement_group([{"GPU": 1}] * workers, strategy=self.strategy)
+        self.group = placement_group(bundles, strategy=strategy)
         try:
             async with asyncio.timeout(self.timeout):
                 await self.group.ready()
         except TimeoutError:
-            asked = f"{workers} x 1 GPU, {self.strategy}"
+            asked = f"{bundles}, {strategy}"
             raise PermanentError(f"no room for {asked} within {self.timeout:g} s") from None
         return attrs.evolve(ctx, placement_group=self.group)
 

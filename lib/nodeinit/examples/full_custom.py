@@ -33,7 +33,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from nodeinit import CallbackCtx, LLMConfig, PermanentError
+from nodeinit import CallbackCtx, LLMConfig, PermanentError, PlacementRequest
 
 HOSTS = 2
 GPUS_PER_HOST = 2
@@ -52,12 +52,12 @@ class FullCustom:
     async def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
         """All of it happens here. What it makes is known to `close` before anything can fail."""
         asked = ctx.llm_config
-        workers = asked.tensor_parallel_size * asked.pipeline_parallel_size
-        self.group = placement_group([{"GPU": 1}] * workers, strategy="PACK")
+        bundles = [bundle.units() for bundle in PlacementRequest.from_config(asked).bundles]
+        self.group = placement_group(bundles, strategy="PACK")
         try:
             async with asyncio.timeout(self.timeout):
                 await self.group.ready()
-                self.copies = [self._copy(index, asked.model_source) for index in range(workers)]
+                self.copies = [self._copy(i, asked.model_source) for i in range(len(bundles))]
                 await asyncio.gather(*self.copies)
         except TimeoutError:
             raise PermanentError(f"not done within {self.timeout:g} s") from None

@@ -12,8 +12,8 @@ import attrs
 from nodeinit.errors import ConfigError, Fault, NodeInitError
 from nodeinit.testing.checks import CHECKS, hint_of
 from nodeinit.testing.exploring import SMALL, Frontier, bound_of, notes_of
-from nodeinit.testing.generate import WORLDS, chance, singles
-from nodeinit.testing.harness import Harness, Trace
+from nodeinit.testing.generate import LANDMARKS, WORLDS, chance, singles
+from nodeinit.testing.harness import POLICY, Harness, Trace
 from nodeinit.testing.positions import Recorder
 from nodeinit.testing.properties import Property
 from nodeinit.testing.report import CheckReport, Failure, failure_of
@@ -49,9 +49,9 @@ PROFILES = {
     profile.name: profile
     for profile in (
         Profile("quick", 1, 300),
-        Profile("default", 4, 2_500, explored=5),
-        Profile("ci", 4, 20_000, explored=5, again=25),
-        Profile("nightly", 4, 200_000, explored=5, retries=3, again=25, cap=7_200.0),
+        Profile("default", 5, 2_500, explored=5),
+        Profile("ci", 5, 20_000, explored=5, again=25),
+        Profile("nightly", 5, 200_000, explored=5, retries=3, again=25, cap=7_200.0),
     )
 }
 
@@ -76,6 +76,7 @@ def check_callback(
     properties: Sequence[Property] = (),
     expected_failures: Mapping[str, str] | None = None,
     allow_exceptions: tuple[type[Exception], ...] = (),
+    hook_deadline: float | None = None,
     scenarios: Sequence[Scenario] = (),
     on_fail: Literal["raise", "return"] = "raise",
 ) -> CheckReport:
@@ -84,7 +85,8 @@ def check_callback(
     `callback` is a class, a function that makes an instance, or `"module:Class"`; `kwargs` go to it.
     With `scenarios` only these are run. `expected_failures` maps ids of checks to the reason why they
     may fail; one that does not fail is warned about. `allow_exceptions` may leave a hook beside
-    `TemporaryError` and `PermanentError`.
+    `TemporaryError` and `PermanentError`. `hook_deadline` (seconds) is what the config gives a call of
+    a hook, if it says so; else it is the default of nodeinit.
 
     Raises `CallbackFailed` when a law is broken (unless `on_fail="return"`), `ConfigError` when the
     callback or the profile cannot be used. The same arguments give the same report.
@@ -97,6 +99,7 @@ def check_callback(
         properties=properties,
         expected_failures=expected_failures,
         allow_exceptions=allow_exceptions,
+        hook_deadline=hook_deadline,
         scenarios=scenarios,
     )
     for check, verdict in report.expected.items():
@@ -116,13 +119,20 @@ def explored(
     properties: Sequence[Property] = (),
     expected_failures: Mapping[str, str] | None = None,
     allow_exceptions: tuple[type[Exception], ...] = (),
+    hook_deadline: float | None = None,
     scenarios: Sequence[Scenario] = (),
 ) -> CheckReport:
     """What `check_callback` finds, without an opinion: it neither warns nor raises because of it."""
     expected = dict(expected_failures or {})
     known(expected, properties)
     chosen = profile_of(profile)
-    harness = Harness(callback, kwargs, properties=properties, allow_exceptions=allow_exceptions)
+    harness = Harness(
+        callback,
+        kwargs,
+        properties=properties,
+        allow_exceptions=allow_exceptions,
+        hook_deadline=hook_deadline or POLICY.hook_deadline,
+    )
     with harness:
         hunt = _Hunt(harness, chosen, seed, expected, kwargs or {})
         return hunt.only(scenarios) if scenarios else hunt.all()
@@ -205,6 +215,7 @@ class _Hunt:
         for world in worlds:
             yield world, True
             plain.append(self.harness.run(world))
+        yield from ((scenario, True) for scenario in LANDMARKS)
         each = [scenario for trace in plain for scenario in singles(trace)]
         # Spread, so that no kind of fault has to wait for the end of another.
         step = next(n for n in (37, 41, 43, 47) if len(each) % n)
@@ -234,19 +245,24 @@ class _Hunt:
         self.untold.update(trace.untold)
         self.unsupported |= trace.log.unsupported
         breaches = list(trace.breaches)
-        hot = any(breach.check == "H4-hang" for breach in breaches)  # whatever hangs takes long
-        if again and not hot:
+        hung = any(breach.check == "H4-hang" for breach in breaches)
+        if again and not hung:
             breaches += self._again(scenario, trace)
         for breach in breaches:
             self.found.setdefault(breach.check, scenario)
         if set(self.found) - set(self.expected):
             left = self.profile.after_failure if self._after is None else self._after
-            self._after = left - (self.harness.runs - before) - (50 if hot else 0)
+            # What runs hot takes long.
+            self._after = left - (self.harness.runs - before) - (50 if trace.log.hot else 0)
 
     def _again(self, scenario: Scenario, trace: Trace) -> list[Breach]:
         """What only shows when it is run again, with other chances, or with hooks called twice."""
         found = []
-        how = self.harness.same(trace, self.harness.run(scenario, seed=1))
+        # A hook may note what time it is; what it asks for is the same on another day.
+        later = self.harness.run(scenario, seed=1, later=True)
+        how = self.harness.same(trace, later, ignore="custom_data")
+        if how is None:
+            how = self.harness.same(trace, self.harness.run(scenario, seed=1))
         if how is not None:
             found.append(Breach("H10-deterministic", how, hook=how.split()[0]))
         twice = self.harness.run(scenario, twice=True)
@@ -350,9 +366,11 @@ class _Hunt:
     def _failure(self, check: str, scenario: Scenario, shrinking: bool) -> Failure:
         breaks = self._breaks(check)
         if shrinking:
-            tries = 12 if check == "H4-hang" else 150
-            scenario = shrink(scenario, lambda smaller: breaks(smaller) is not None, tries)
-        seen = breaks(scenario)
+            with self.harness.hastily():
+                small = shrink(scenario, lambda smaller: breaks(smaller) is not None)
+            seen = breaks(small) or breaks(scenario)
+        else:
+            seen = breaks(scenario)
         harness = self.harness
         if seen is None:  # it depends on what was run before it: state of a module, most likely
             message = "was broken once, but not again: state outlives the instances"

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import attrs
 
-SET = "2026.11"
+SET = "2026.12"
 
 
 @attrs.frozen
 class Check:
-    """A law: `says` what must hold, `hint` what to do about it."""
+    """A law: `says` what must hold, `hint` what to do about it, `since` in which set it first was."""
 
     id: str
     says: str
     hint: str
+    since: str = "2026.11"
 
 
+_NEW = "2026.12"
 CHECKS = {
     check.id: check
     for check in (
@@ -74,9 +76,64 @@ CHECKS = {
             "keep state on self, not in a module or on the class; leave chance and clocks out",
         ),
         Check(
-            "P",
-            "a placement that a hook asks for has room for the workers and breaks no rule",
-            "see nodeinit.placement.rules; PlacementRequest.from_config(ctx.llm_config) is right",
+            "H12-refused",
+            "no hook turns a cluster away that has room for the workers",
+            "raise NoCapacityError only for what plan(request, snapshot) finds no place for",
+            _NEW,
+        ),
+        Check(
+            "P1-bundles",
+            "what a hook asks for has a bundle for every worker, with what the config gives one",
+            "begin with PlacementRequest.from_config(ctx.llm_config), and its bundles",
+            _NEW,
+        ),
+        Check(
+            "P2-assign",
+            "every bundle of a group that a hook hands over has its host",
+            "wait for the group (await group.ready()) before you hand it over",
+            _NEW,
+        ),
+        Check(
+            "P3-alive",
+            "the hosts of a group that a hook hands over are there",
+            "take the hosts of the plan in hand, not those of an earlier one",
+            _NEW,
+        ),
+        Check(
+            "P4-label",
+            "hosts are of the kind, the labels and the domain that are asked for",
+            "keep accelerator_type and topology: evolve PlacementRequest.from_config(ctx.llm_config)",
+            _NEW,
+        ),
+        Check(
+            "P5-capacity",
+            "the bundles of each host fit its GPUs one by one, and what else it has",
+            "do not count sums: a share of a GPU must fit into one GPU",
+            _NEW,
+        ),
+        Check(
+            "P6-pack",
+            "a group that is packed strictly is on one host",
+            "STRICT_PACK is for what fits on one host",
+            _NEW,
+        ),
+        Check(
+            "P7-spread",
+            "a group that is spread strictly has a host for each bundle",
+            "STRICT_SPREAD is for as many hosts as there are bundles",
+            _NEW,
+        ),
+        Check(
+            "P8-order",
+            "the workers of a tensor-parallel group stay together, in the order of their ranks",
+            "tensor_parallel_size comes first; SPREAD only what may lie apart, or use span_tp",
+            _NEW,
+        ),
+        Check(
+            "P9-nonempty",
+            "no bundle is empty",
+            "every bundle must ask for something: Ray refuses one that does not",
+            _NEW,
         ),
         Check(
             "R1-ready",
@@ -97,6 +154,12 @@ CHECKS = {
             "R4-tasks",
             "no task of a hook outlives a node that failed or was cancelled",
             "keep the task on self and cancel it in on_init_failed; or use asyncio.TaskGroup",
+        ),
+        Check(
+            "R5-reserve",
+            "a group that a hook handed over is there, and good, when the workers are placed",
+            "keep the group that you handed over until on_init_failed, or until the node is released",
+            _NEW,
         ),
         Check(
             "R6-download",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import importlib
 import inspect
 import sys
@@ -69,11 +70,13 @@ class FakeRay:
         self.made: list[FakeGroup] = []
         self.tasks: set[asyncio.Task[Any]] = set()
         self.removed_foreign: list[str] = []
+        self.empty = False
         self._source = source
 
     def remotely(self, work: Any) -> asyncio.Task[Any]:
         """Work that is not done in this process: no task of the hook's."""
-        task: asyncio.Task[Any] = asyncio.ensure_future(work)
+        # In a context of its own, as another process is: what it starts is not the hook's either.
+        task: asyncio.Task[Any] = contextvars.Context().run(self.loop.create_task, work)
         self.tasks.add(task)
         return task
 
@@ -106,6 +109,7 @@ class FakeRay:
     ) -> FakeGroup:
         """A group that is placed as soon as there is room."""
         if not bundles or not all(any(v > 0 for v in bundle.values()) for bundle in bundles):
+            self.empty = True
             raise ValueError("Bundles must be a non-empty list, with a non-zero resource in each.")
         group = FakeGroup(self, bundles, strategy)
         self.made.append(group)

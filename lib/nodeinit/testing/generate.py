@@ -21,11 +21,27 @@ Choose = Callable[[Sequence[Any]], Any]
 
 WORLDS = (
     Scenario((2, 2), 2, 1),
-    Scenario((2, 2), 2, 2),
-    Scenario((4, 2), 1, 3, heal=False, pin="hosts"),
-    Scenario((8, 8), 2, 1, taken=(7, 0), pin="none"),
+    Scenario((2, 2), 2, 2, labels=("rack=r1",)),
+    Scenario((4, 4), 1, 3, heal=False, pin="hosts", kinds=("L4", "H100"), kind="H100"),
+    Scenario((8, 8, 0), 1, 2, taken=(7, 0), pin="none", gpu=0.6),
+    Scenario((1, 1, 1, 1), 1, 3, labels=("rack=r1", "rack=r1", "rack=r2", "rack=r2")),
 )
-"""Small worlds in which every single fault is tried: one and two hosts, each pin, a neighbour."""
+"""Small worlds in which every single fault is tried. One, two and three hosts of the plan, with one to
+spare and without; each pin; a neighbour; labels on all hosts, on some and on none; accelerators of two
+kinds; shares of GPUs; a host without any."""
+
+LANDMARKS = (
+    attrs.evolve(WORLDS[0], acts=(Act(20.0, "kill", "a"),)),
+    attrs.evolve(WORLDS[0], acts=(Act(1.0, "cancel"),)),
+    attrs.evolve(WORLDS[0], faults=(SimFault("manifest", "permanent"),)),
+    attrs.evolve(WORLDS[4], acts=(Act(20.0, "kill", "a"),)),
+    attrs.evolve(WORLDS[1], acts=(Act(8.0, "cancel"),)),
+    attrs.evolve(WORLDS[0], faults=(SimFault("reserve", "steal", 0, "a"),)),
+    Scenario((2, 2, 2), 2, 1, acts=(Act(20.0, "kill", "a"), Act(50.0, "kill", "b"))),
+    Scenario((1,), 2, 1),
+)
+"""What most often shows something: tried before everything else. A lost host, a second plan and a
+third, a cancel early and late, a failure, no room."""
 
 KINDS = ("temporary", "permanent", "crash", "hang", "slow")
 OPS = ("snapshot", "manifest", "fetch", "reserve", "remove", "stop_fetch")
@@ -49,6 +65,7 @@ def build(choose: Choose) -> Scenario:
         gpus[0] = 8
     node_ids = "abcd"[: len(gpus)]
     taken = tuple(choose((0, 0, 1, 2)) for _ in gpus) if choose((False, False, True)) else ()
+    flavour = _flavour(choose, gpus, tp, pp)
     theme = choose(("faults", "acts", "acts", "others", "all", "all", "none"))
     several = (1, 1, 2, 3)
     faults: list[SimFault] = []
@@ -60,10 +77,11 @@ def build(choose: Choose) -> Scenario:
             faults.append(SimFault(op, kind, choose((0, 0, 0, 1, 1, 2)), choose(node_ids)))
     if theme in ("acts", "all"):
         for _ in range(choose(several)):
-            what = choose(("cancel", "cancel", "release", "kill", "kill", "steal", "disk_full"))
-            acts.append(
-                Act(choose(MOMENTS), what, _host(what, choose(node_ids)), choose((0, 0, 1)))
+            what = choose(
+                ("cancel", "cancel", "release", "kill", "kill", "steal", "disk_full", "join")
             )
+            host = "abcde"[len(gpus)] if what == "join" else _host(what, choose(node_ids))
+            acts.append(Act(choose(MOMENTS), what, host, choose((0, 0, 1))))
     if theme == "others" or choose((False,) * 5 + (True,)):
         others.append(Other(choose(HOOKS), choose(("permanent", "temporary")), choose((0, 0, 1))))
     return Scenario(
@@ -76,7 +94,39 @@ def build(choose: Choose) -> Scenario:
         faults=tuple(faults),
         acts=tuple(acts),
         others=tuple(others),
+        **flavour,
     )
+
+
+def _flavour(choose: Choose, gpus: list[int], tp: int, pp: int) -> dict[str, Any]:
+    """What is not as everywhere: labels, kinds of accelerators, shares of GPUs, a strategy.
+
+    Where one host must have what is asked for, the first one gets room for it.
+    """
+    kind = choose((*("",) * 6, "labels", "kinds", "gpu", "strategy", "topology", "span_tp"))
+
+    def each(of: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(choose(of) for _ in gpus)
+
+    room = tp * pp <= 8 and choose((True,) * 7 + (False,))
+    if kind in ("kinds", "topology", "strategy") and room:
+        gpus[0] = 8
+    match kind:
+        case "labels":
+            return {"labels": each(("", "rack=r1", "rack=r2", "rack=r1 zone=z1"))}
+        case "kinds":
+            found = each(("H100", "L4", ""))
+            return {"kinds": ("H100", *found[1:]), "kind": choose(("H100", "H100", ""))}
+        case "gpu" if tp == 1:
+            return {"gpu": choose((0.5, 0.3, 0.6))}
+        case "strategy":
+            return {"strategy": choose(("SPREAD", "PACK", "STRICT_PACK"))}
+        case "topology":
+            racks = each(("rack=r1", "rack=r2", ""))
+            return {"labels": ("rack=r1", *racks[1:]), "topology": "rack"}
+        case "span_tp":
+            return {"span_tp": True}
+    return {}
 
 
 def _host(what: str, node_id: str) -> str:
@@ -107,7 +157,7 @@ def singles(trace: Trace) -> Iterator[Scenario]:
     stolen = tuple(SimFault("reserve", "steal", n, node) for n, node in enumerate(world.node_ids))
     yield attrs.evolve(world, faults=stolen)
     four = tuple(SimFault("reserve", "steal", n, node) for n, node in enumerate("abcd"))
-    yield attrs.evolve(world, gpus=(2,) * 4, tp=2, pp=1, taken=(), faults=four)
+    yield Scenario((2,) * 4, 2, 1, heal=world.heal, pin=world.pin, faults=four)
     for at, rounds in moments(trace):
         yield attrs.evolve(world, acts=(Act(at, "cancel", rounds=rounds),))
         if not rounds:

@@ -29,25 +29,28 @@ from nodeinit.fsm.hooks import BoundCallback
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
 from nodeinit.fsm.registry import load_machine
 from nodeinit.fsm.snapshot import Step
+from nodeinit.node.phases import NodePhase
 from nodeinit.testing import fake_ray
-from nodeinit.testing.asked import judge_asked
-from nodeinit.testing.outside import Outside
+from nodeinit.testing.asked import judge_asked, judge_refusal, judge_reservation
+from nodeinit.testing.hidden import reaches
+from nodeinit.testing.outside import LINES, Outside
 from nodeinit.testing.positions import Recorder
 from nodeinit.testing.properties import Property, broken, happened
-from nodeinit.testing.scenario import FOREIGN, Other, Scenario, config_of
+from nodeinit.testing.scenario import FOREIGN, Other, Scenario
 from nodeinit.testing.trial import Trial, attach, drive
 from nodeinit.testing.virtual_time import Deadlock, Livelock, VirtualLoop, run_virtual
 from nodeinit.testing.watched import Call, Log, Watched, different
 
 POLICY = Policy(
-    default=PhasePolicy(deadline=9_000, attempts=3, backoff=Backoff(1, 2, 20)),
+    default=PhasePolicy(deadline=600, attempts=3, backoff=Backoff(1, 2, 20)),
     replans=2,
-    hook_deadline=Log.hook_deadline,
     grace=20,
     undo_deadline=30,
 )
 BOUND = 1_000_000.0  # virtual seconds; all deadlines, tries and plans together come to less
-ROUNDS = 100_000  # turns of the loop: some polling for an hour is no livelock
+ROUNDS = 100_000  # turns of the loop: some polling for a while is no livelock
+STANDING = 20_000  # turns in which no time passes: whoever waits so spins
+HASTE = 20  # so many times less is enough to think so, while a failure is made smaller
 SOMEBODY = "somebody.else"
 
 
@@ -61,6 +64,7 @@ class Trace(Trial):
     """The ids of the `sometimes` that are true of this run."""
     untold: dict[str, str] = attrs.field(factory=dict)
     """Why it cannot be told of the others, by id, where they raised."""
+    tasks_soon: list[asyncio.Task[Any]] = attrs.field(factory=list)
 
     @property
     def calls(self) -> list[Call]:
@@ -71,11 +75,20 @@ class Trace(Trial):
         """Record what a call of a hook broke."""
         self.say(check, message, hook=call.hook, line=call.where)
 
+    def soon_after(self) -> None:
+        """Note the tasks of hooks that run on, and that nobody cancelled."""
+        if all(call.ended is not None for call in self.calls):
+            tasks = self.log.outside.tasks
+            self.tasks_soon = [t for t in tasks if not t.done() and not t.cancelling()]
+
     def stepped(self, step: Step) -> None:
         """Judge a step, also by the author's own properties."""
         Trial.stepped(self, step)
         if step.before.state == step.after.state:
             return
+        if step.after.state == NodePhase.PLACEMENT:
+            for check, wrong in judge_reservation(step.after.ctx, self.cluster):
+                self.say(check, wrong)
         for found in self.properties:
             if found.state == step.after.state:
                 how = broken(found, step.after.ctx, self)
@@ -143,6 +156,7 @@ class Harness:
         *,
         properties: Sequence[Property] = (),
         allow_exceptions: tuple[type[Exception], ...] = (),
+        hook_deadline: float = POLICY.hook_deadline,
     ) -> None:
         self.spec = CallbackSpec(callback, dict(kwargs or {}))
         instance = make_callback(self.spec)
@@ -154,8 +168,10 @@ class Harness:
         self.properties = tuple(properties)
         self.runs = 0
         self._allowed = allow_exceptions
+        patient = attrs.evolve(POLICY.default, deadline=max(600.0, 3 * hook_deadline))
+        self._policy = attrs.evolve(POLICY, default=patient, hook_deadline=hook_deadline)
         self._loop = VirtualLoop()
-        self._loop.limit(ROUNDS)
+        self._loop.limit(ROUNDS, STANDING)
         self._outside = Outside(self._loop)
         self._watched = Watched.of(self.spec, self.hooks, instance)
         self._saboteur = Saboteur()
@@ -193,14 +209,16 @@ class Harness:
         *,
         seed: int = 0,
         twice: bool = False,
+        later: bool = False,
         recorder: Recorder | None = None,
     ) -> Trace:
         """Run one scenario to its end. With `twice`, hooks are also called again, for H8 alone.
 
-        `recorder` collects the points at which something else could have happened.
+        `later` is the same run on another day, by the clock on the wall. `recorder` collects the
+        points at which something else could have happened.
         """
         self.runs += 1
-        self._outside.reset(seed)
+        self._outside.reset(seed, later=later)
         self._clear()
         try:
             trace = run_virtual(self._prepared(scenario, twice, recorder), loop=self._loop)
@@ -228,16 +246,17 @@ class Harness:
             allowed=self._allowed,
             twice=twice,
             judge=lambda call: self._judge(trace, call),
+            refused=lambda call: self._judge_refusal(trace, call),
+            there=lambda: (*cluster.groups, *(n for n, h in cluster.hosts.items() if h.alive)),
+            hook_deadline=self._policy.hook_deadline,
         )
         trace = Trace(scenario, cluster, BOUND, log=log, properties=self.properties)
         self._trace, self._watched.log = trace, log
         self._saboteur.calls.clear()
         self._saboteur.failures = scenario.others
-        config = config_of(
-            scenario.tp, scenario.pp, scenario.pin, str(self._source), str(self._store)
-        )
+        config = scenario.config(str(self._source), str(self._store))
         ctx = CallbackCtx(llm_config=config, custom_data={SOMEBODY: 1})
-        attach(trace, ctx, self._callbacks(), POLICY, self.machine)
+        attach(trace, ctx, self._callbacks(), self._policy, self.machine)
         if recorder is not None:
             recorder.watch(trace)
             self._loop.on_turn(recorder.turn)
@@ -256,44 +275,77 @@ class Harness:
 
     def _judge(self, trace: Trace, call: Call) -> None:
         """What the answer of a hook says about the cluster, and the author's own properties."""
-        wrong = judge_asked(call, trace.cluster)
-        if wrong:
-            trace.blame("P", wrong, call)
+        for check, wrong in judge_asked(call, trace.cluster):
+            trace.blame(check, wrong, call)
         for found in self.properties:
             if found.hook == call.hook:
                 how = broken(found, call.before, call.after)
                 if how:
                     trace.blame(found.id, f"after {call.hook}: {how}", call)
 
+    def _judge_refusal(self, trace: Trace, call: Call) -> None:
+        """A hook claims that there is no room, for the workers and not for a group of its own."""
+        if not self._now_ray().made:
+            for check, wrong in judge_refusal(call, trace.cluster):
+                trace.blame(check, wrong, call)
+
     def _judge_end(self, trace: Trace) -> None:
         """What the callback itself made and left behind."""
         ray = self._now_ray()
         for name in ray.removed_foreign:
             trace.say("R3-foreign", f"a hook removed the group {name}, which it did not make")
+        if ray.empty:
+            trace.say("P9-nonempty", "a hook asked Ray for a bundle with nothing in it")
         if any(trace.scenario.taken) and FOREIGN not in trace.cluster.groups:
             trace.say("R3-foreign", f"the group {FOREIGN} is gone")
         if trace.end.state not in (Frame.FAILED, Frame.CANCELLED):
+            self._judge_lost_tasks(trace)
             return  # whoever released it may still close what the callback made
         for group in ray.left:
             made = group.found.name if group.found else "which still waits for its place"
             trace.say("R2-leak", f"left behind in {trace.end.state}: a group of a hook's, {made}")
         running = {c.hook for c in trace.calls if c.ended is None}
-        left = [t for t in trace.tasks_left if t not in ray.tasks]
+        left = trace.tasks_soon or [t for t in trace.tasks_left if t not in ray.tasks]
         if left and not running:
             what = f"{len(left)} task(s) of a hook run on in {trace.end.state}"
             trace.say("R4-tasks", what, **_origin(left, trace.calls))
 
-    def same(self, one: Trace, other: Trace) -> str | None:
-        """How the hooks of two runs of a scenario answered differently; `None` if they did not."""
+    def _judge_lost_tasks(self, trace: Trace) -> None:
+        """No hook hears of a release, but who closes the callback then must find its tasks."""
+        running = [task for task in self._outside.tasks if not task.done()]
+        if not running:
+            return
+        roots = [*trace.log.instances(), *map(vars, self._modules)]
+        lost = [task for task in running if not reaches(roots, task)]
+        if lost:
+            what = f"{len(lost)} task(s) run on that the callback does not know any more"
+            trace.say("R4-tasks", what, **_origin(lost, trace.calls))
+
+    def same(self, one: Trace, other: Trace, ignore: str = "") -> str | None:
+        """How the hooks of two runs of a scenario answered differently; `None` if they did not.
+
+        A field of the context may be ignored.
+        """
         for mine, theirs in zip(one.answers(), other.answers(), strict=False):
             if mine[:2] != theirs[:2] or mine[3] != theirs[3]:
                 return f"{mine[0]} went differently in the same run of a new instance"
             if mine[2] is None or theirs[2] is None:
                 continue
-            fields = different(mine[2], theirs[2])
+            fields = [name for name in different(mine[2], theirs[2]) if name != ignore]
             if fields:
                 return f"{mine[0]} gave another {fields[0]} in the same run of a new instance"
         return None
+
+    @contextlib.contextmanager
+    def hastily(self) -> Iterator[None]:
+        """Take whoever spins for hung much sooner; what comes out is to be run again at length."""
+        self._loop.limit(ROUNDS, STANDING // HASTE)
+        self._outside.lines = LINES // HASTE
+        try:
+            yield
+        finally:
+            self._loop.limit(ROUNDS, STANDING)
+            self._outside.lines = LINES
 
     def _clear(self) -> None:
         if self._source.exists():

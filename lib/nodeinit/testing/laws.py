@@ -120,7 +120,8 @@ def _judge_ready(trial: Trial, step: Step) -> None:
         trial.say("R1-ready", "ready, but not as planned")
     for broken in violations_of_placement(request_of(ctx), ctx.placement, ctx.observed, ctx.plan):
         trial.say("R1-ready", f"ready, but {broken}")
-    tp = request_of(ctx).tensor_parallel_size
+    request = request_of(ctx)
+    tp = 1 if request.span_tp else request.tensor_parallel_size
     for start in range(0, len(ctx.placement.node_ids), tp):
         if len(set(ctx.placement.node_ids[start : start + tp])) != 1:
             trial.say("R1-ready", "ready with a split tensor-parallel group")

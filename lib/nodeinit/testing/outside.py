@@ -6,7 +6,9 @@ a hook, on the thread of the check: everybody else gets what is real.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import contextvars
 import datetime
 import os
 import random
@@ -27,7 +29,9 @@ LINES = 1_000_000
 """So many lines may a hook run without giving the loop a turn: a second or so, in production."""
 
 _EPOCH = 1_700_000_000.0  # what `time.time()` says when a run begins
+_LATER = 12_345_678 + 1_234_567 / 2**22  # as exact as the epoch: differences of times are the same
 _Usage = namedtuple("_Usage", "total used free")
+_INSIDE = contextvars.ContextVar("_INSIDE", default=False)  # of a hook, and of its tasks
 _DISK = _Usage(1_000_000_000_000, 500_000_000_000, 500_000_000_000)
 
 
@@ -77,28 +81,37 @@ class Outside:
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.step: Step | None = None
+        self.lines = LINES
         self._thread = threading.get_ident()
+        self.tasks: list[asyncio.Task[Any]] = []
+        """The tasks that hooks began in this run, and those that these began."""
         loop.off_loop = self._in_thread
+        loop.set_task_factory(self._task)
         self._chance = random.Random()
+        self._epoch = _EPOCH
 
-    def reset(self, seed: int) -> None:
-        """Begin a run: the clock at 0, and chance from a seed."""
+    def reset(self, seed: int, *, later: bool = False) -> None:
+        """Begin a run: the clock at 0, and chance from a seed; `later`, on another day."""
         self.loop.reset()
+        self.tasks.clear()
+        self._epoch = _EPOCH + _LATER if later else _EPOCH
         random.seed(seed)
         self._chance.seed(seed)
 
     def run(self, step: Step, function: Callable[[], Any]) -> Any:
         """Run a step of a hook, counting its lines. `TooManyLines` ends one without an end."""
         before, self.step = self.step, step
+        inside = _INSIDE.set(True)
         tracer = sys.gettrace()
         if tracer is None:  # a debugger or a measurement of coverage goes first
-            sys.settrace(_counting(step))
+            sys.settrace(_counting(step, self.lines))
         try:
-            return function()
+            return function() if step.asynchronous else self._without_a_loop(function)
         finally:
             if tracer is None:
                 sys.settrace(None)
             self.step = before
+            _INSIDE.reset(inside)
 
     @contextlib.contextmanager
     def patched(self, modules: Sequence[ModuleType] = ()) -> Iterator[None]:
@@ -121,20 +134,20 @@ class Outside:
                             setattr(module, bound, fake)
                             stack.callback(setattr, module, bound, real)
 
-            def clock(scale: float, offset: float, kind: type = float) -> Callable[[Any], Any]:
-                def make(real: Any) -> Any:
-                    return lambda: kind((self._time() + offset) * scale) if here() else real()
-
-                return make
+            def clock(
+                time: Callable[[], float], scale: float, kind: type = float
+            ) -> Callable[[Any], Any]:
+                return lambda real: lambda: kind(time() * scale) if here() else real()
 
             for name in ("monotonic", "perf_counter"):
-                put(time, name, clock(1, 0))
-                put(time, f"{name}_ns", clock(1e9, 0, int))
-            put(time, "time", clock(1, _EPOCH))
-            put(time, "time_ns", clock(1e9, _EPOCH, int))
+                put(time, name, clock(self._time, 1))
+                put(time, f"{name}_ns", clock(self._time, 1e9, int))
+            put(time, "time", clock(self._date, 1))
+            put(time, "time_ns", clock(self._date, 1e9, int))
             put(time, "sleep", lambda real: lambda s: self._sleep(s) if here() else real(s))
             rename(datetime.datetime, _Datetime)
             rename(datetime, _DATETIME)
+            put(asyncio.events, "new_event_loop", lambda real: lambda: self._new_loop(real))
             put(os, "urandom", self._bytes_or)
             put(random, "_urandom", self._bytes_or)
             put(shutil, "disk_usage", lambda real: lambda p: self._disk(real, p))
@@ -151,15 +164,42 @@ class Outside:
         before = self.step
         self.step = before._replace(asynchronous=False) if before is not None else None
         try:
-            return function()
+            return self._without_a_loop(function)
         finally:
             self.step = before
+
+    def _without_a_loop(self, function: Callable[[], Any]) -> Any:
+        """In a thread there is no running loop; one of its own has the same clock."""
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        began, advanced = self.loop.time(), self.loop.advanced
+        try:
+            return function()
+        finally:
+            asyncio._set_running_loop(running)
+            self.loop.advanced = advanced + self.loop.time() - began
+
+    def _new_loop(self, real: Callable[[], Any]) -> Any:
+        if not self._here():
+            return real()
+        loop = VirtualLoop()
+        loop._selector = self.loop._selector
+        return loop
+
+    def _task(self, loop: Any, work: Any, **context: Any) -> asyncio.Task[Any]:
+        task = asyncio.Task(work, loop=loop, **context)
+        if _INSIDE.get():
+            self.tasks.append(task)
+        return task
 
     def _here(self) -> bool:
         return self.step is not None and threading.get_ident() == self._thread
 
     def _time(self) -> float:
         return self.loop.time() - (self.step.late if self.step is not None else 0.0)
+
+    def _date(self) -> float:
+        return self._epoch + self._time()
 
     def _sleep(self, seconds: float) -> None:
         if self.step is not None and self.step.asynchronous:
@@ -187,13 +227,13 @@ class Outside:
         return wrap
 
 
-def _counting(step: Step) -> Callable[..., Any]:
+def _counting(step: Step, lines: int) -> Callable[..., Any]:
     """A trace function that counts lines, and remembers where the hook's own code was last.
 
     A loop on one line has no lines to count: in the hook's own file instructions count too, four
     for a line.
     """
-    left = 4 * LINES
+    left = 4 * lines
     code, seen = step.code, step.seen
     file = getattr(code, "co_filename", None)
 

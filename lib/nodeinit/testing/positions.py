@@ -157,7 +157,7 @@ def like(trace: Trace, opaque: set[str]) -> Hashable:
         tuple(sorted(cluster.fetching.values())),
         tuple(sorted(cluster.staging.values())),
         tuple((call.hook, call.node_id) for call in trace.log.calls if call.ended is None),
-        tuple(trace.log.instances(lambda instance: plain(vars_of(instance), opaque))),
+        tuple(plain(vars_of(instance), opaque) for instance in trace.log.instances()),
     )
 
 

@@ -15,7 +15,9 @@ import attrs
 from nodeinit.clusters.simulated import SimCluster, SimFault, sim_host
 from nodeinit.config import LLMConfig
 from nodeinit.errors import ConfigError, Fault
-from nodeinit.placement.topology import Bundle
+from nodeinit.placement.labels import ACCELERATOR_TYPE
+from nodeinit.placement.request import PlacementRequest
+from nodeinit.placement.topology import Bundle, Host
 
 __all__ = ["Act", "Other", "Scenario", "SimFault"]
 
@@ -27,8 +29,9 @@ class Act:
     """Something that happens from outside at a moment (virtual seconds since the start).
 
     `what` is `cancel`, `release`, `kill` (the host `node_id` dies), `steal` (somebody takes all that
-    is free on it), or `disk_full` (the journal of the node cannot be written any more). `rounds` puts
-    it off by so many turns of the event loop, which take no time.
+    is free on it), `join` (a host like the first one comes to the cluster, as `node_id`), or
+    `disk_full` (the journal of the node cannot be written any more). `rounds` puts it off by so many
+    turns of the event loop, which take no time.
     """
 
     at: float
@@ -53,9 +56,11 @@ class Other:
 class Scenario:
     """A cluster, a request, and what happens; by default nothing goes wrong.
 
-    `gpus` are those of each host (`a`, `b`, …), `taken` how many of them somebody else holds. The
-    workers are `tp` times `pp`, one GPU each. `heal` is the policy for a ready node that lost a host,
-    `pin` how much of the plan Ray is told.
+    `gpus` are those of each host (`a`, `b`, …), `taken` how many of them somebody else holds, `kinds`
+    the accelerator that it has (`H100`), `labels` its labels (`rack=r1 zone=z`). The workers are `tp`
+    times `pp`, each with `gpu` GPUs and `cpu` CPUs of its own. `heal` is the policy for a ready node
+    that lost a host, `pin` how much of the plan Ray is told; `kind` is the accelerator that the
+    config asks for, and `strategy`, `topology` and `span_tp` are the config's too.
     """
 
     gpus: tuple[int, ...] = (8, 8)
@@ -67,6 +72,14 @@ class Scenario:
     faults: tuple[SimFault, ...] = ()
     acts: tuple[Act, ...] = ()
     others: tuple[Other, ...] = ()
+    labels: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    kind: str = ""
+    gpu: float = 1.0
+    cpu: float = 0.0
+    strategy: str = ""
+    topology: str = ""
+    span_tp: bool = False
 
     @property
     def node_ids(self) -> tuple[str, ...]:
@@ -77,17 +90,46 @@ class Scenario:
     def size(self) -> int:
         """How much there is to read in it; shrinking makes it smaller."""
         events = len(self.faults) + len(self.acts) + len(self.others)
-        return 10 * events + len(self.gpus) + self.tp * self.pp + 2 * len(self.taken)
+        odd = sum(getattr(self, name) != getattr(_USUAL, name) for name in ODD)
+        return 10 * events + int(odd) * 2 + len(self.gpus) + self.tp * self.pp + 2 * len(self.taken)
 
     def cluster(self) -> SimCluster:
         """The hosts, and the group of somebody else who holds what is taken."""
-        hosts = [sim_host(n, GPU=g, CPU=32) for n, g in zip(self.node_ids, self.gpus, strict=True)]
-        made = SimCluster(hosts, faults=self.faults)
+        made = SimCluster([self.host(n) for n in self.node_ids], faults=self.faults)
         held = [(n, t) for n, t in zip(self.node_ids, self.taken, strict=False) if t]
         if held:
             bundles = [Bundle.of(GPU=1) for _, taken in held for _ in range(taken)]
             made.make_group(bundles, [n for n, t in held for _ in range(t)], name=FOREIGN)
         return made
+
+    def host(self, node_id: str) -> Host:
+        """A host as it is in the beginning; one that joins is like the first."""
+        ids = self.node_ids
+        i = ids.index(node_id) if node_id in ids else 0
+        labels = dict(pair.split("=", 1) for pair in (*self.labels, *[""] * 8)[i].split())
+        kind = (*self.kinds, *[""] * 8)[i]
+        amounts: dict[str, float] = {"GPU": self.gpus[i], "CPU": 32}
+        if kind:
+            amounts[f"accelerator_type:{kind}"] = 1
+            labels[ACCELERATOR_TYPE] = kind
+        return sim_host(node_id, labels=labels, **amounts)
+
+    def config(self, source: str = "/models/sim", store: str = "") -> LLMConfig:
+        """The config of the node. `source` and `store` are directories."""
+        usual = (self.gpu, self.cpu, self.strategy) == (1, 0, "")
+        of_worker = {} if usual else {"GPU": self.gpu, "CPU": self.cpu}
+        return config_of(
+            self.tp,
+            self.pp,
+            self.pin,
+            source,
+            store,
+            kind=self.kind,
+            worker=tuple((name, value) for name, value in of_worker.items() if value),
+            strategy=self.strategy,
+            topology=self.topology,
+            span_tp=self.span_tp,
+        )
 
     def to_python(self) -> str:
         """An expression to paste: only what differs from the default is said."""
@@ -107,7 +149,7 @@ class Scenario:
         """The scenario that `to_json` wrote. Raises `ConfigError` for anything else."""
         try:
             return cls.from_dict(json.loads(text))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, ConfigError) as error:
             raise _unreadable(text, str(error)) from None
 
     @classmethod
@@ -119,13 +161,19 @@ class Scenario:
         for name, kind in (("faults", SimFault), ("acts", Act), ("others", Other)):
             if name in fields:
                 fields[name] = tuple(kind(**item) for item in fields[name])
-        for name in ("gpus", "taken"):
+        for name, plain in (("gpus", int), ("taken", int), ("labels", str), ("kinds", str)):
             if name in fields:
-                fields[name] = tuple(int(item) for item in fields[name])
+                fields[name] = tuple(plain(item) for item in fields[name])
         made = cls(**fields)
         if not 1 <= len(made.gpus) <= 8 or made.tp < 1 or made.pp < 1:
             raise ValueError("it needs 1 to 8 hosts, and at least one worker")
+        made.host(made.node_ids[0])
+        PlacementRequest.from_config(made.config())
         return made
+
+
+_USUAL = Scenario()
+ODD = ("labels", "kinds", "kind", "gpu", "cpu", "strategy", "topology", "span_tp")
 
 
 def _unreadable(text: str, why: str) -> ConfigError:
@@ -162,13 +210,26 @@ def _expression(value: Any) -> str:
 
 @functools.cache
 def config_of(
-    tp: int, pp: int, pin: str, source: str = "/models/sim", store: str = ""
+    tp: int,
+    pp: int,
+    pin: str,
+    source: str = "/models/sim",
+    store: str = "",
+    *,
+    kind: str = "",
+    worker: tuple[tuple[str, float], ...] = (),
+    strategy: str = "",
+    topology: str = "",
+    span_tp: bool = False,
 ) -> LLMConfig:
     """The config of a scenario's node. `source` and `store` are directories."""
-    settings = {"pin": pin, **({"store": store} if store else {})}
+    settings = {"pin": pin, "store": store, "topology": topology, "span_tp": span_tp}
+    group = {"bundle_per_worker": dict(worker), "strategy": strategy}
     return LLMConfig(
+        accelerator_type=kind or None,
+        placement_group_config={name: value for name, value in group.items() if value} or None,
         model_id="sim/model",
         model_source=source,
         engine_kwargs={"tensor_parallel_size": tp, "pipeline_parallel_size": pp},
-        nodeinit=settings,
+        nodeinit={name: value for name, value in settings.items() if value},
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from nodeinit.clusters.sim_parts import SimHost
 from nodeinit.clusters.simulated import SimCluster
 from nodeinit.context import CallbackCtx
 from nodeinit.fsm.core import Core
@@ -27,6 +28,7 @@ from nodeinit.testing import laws
 from nodeinit.testing.scenario import Act, Scenario
 
 STEPS_BOUND = 600
+SOON = 5.0  # seconds after the end, for whoever was told to stop and looks now and then
 
 
 @attrs.frozen
@@ -86,6 +88,9 @@ class Trial:
             for step in self.driver.steps
             if step.edge is not None and step.accepted
         }
+
+    def soon_after(self) -> None:
+        """Called a little after the end: whatever nobody told to stop is still there."""
 
     def stepped(self, step: Step) -> None:
         """Judge a step; called as soon as it is committed."""
@@ -161,6 +166,8 @@ async def drive(trial: Trial, *, before_end: Callable[[], None] = lambda: None) 
     if driver._journal is not None:
         driver._journal.close()
     ended = driver.steps[-1].at
+    await asyncio.sleep(SOON)
+    trial.soon_after()
     await asyncio.sleep(2 * driver.core.policy.grace)  # whoever was abandoned has ended by now
     trial.tasks_left = frozenset(asyncio.all_tasks() - {asyncio.current_task()})
     before_end()
@@ -183,6 +190,9 @@ def perform(trial: Trial, act: Act) -> None:
         case "kill":
             trial.killed.append((now, act.node_id))
             trial.cluster.kill_host(act.node_id)
+        case "join":
+            joining = SimHost(trial.scenario.host(act.node_id))
+            trial.cluster.hosts.setdefault(act.node_id, joining)
         case "steal":
             trial.cluster.steal(act.node_id)
         case "disk_full":

@@ -29,8 +29,10 @@ class _Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.rounds = 0
+        self.standing = 0
         self.limit = 1_000_000
         self.on_turn: Callable[[float], None] | None = None
+        self.standing_limit = 1_000_000
 
     def select(self, timeout: float | None) -> list[Any]:
         self.rounds += 1
@@ -38,6 +40,9 @@ class _Clock:
             raise Livelock(f"no end after {self.limit} rounds of the loop")
         if timeout is None:
             raise Deadlock(f"nothing can happen any more at t={self.now:g} s")
+        self.standing = 0 if timeout else self.standing + 1
+        if self.standing > self.standing_limit:
+            raise Livelock(f"no end after {self.standing_limit} rounds in which no time passed")
         if timeout:
             self.now = round(self.now + timeout, 9)  # exact: sums of small waits must not drift
         if self.on_turn is not None:
@@ -76,7 +81,7 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def count_anew(self) -> None:
         """Count the rounds from 0 again."""
-        self._selector.rounds = 0
+        self._selector.rounds = self._selector.standing = 0
 
     def advance(self, seconds: float) -> None:
         """Let time pass at once, as when something blocks the loop."""
@@ -87,9 +92,13 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Call a function before every turn, with the time."""
         self._selector.on_turn = watch
 
-    def limit(self, rounds: int) -> None:
-        """Raise `Livelock` after so many rounds since the last reset."""
+    def limit(self, rounds: int, standing: int | None = None) -> None:
+        """Raise `Livelock` after so many rounds since the last reset.
+
+        `standing` is how many there may be in a row in which no time passes; as many, if not given.
+        """
         self._selector.limit = rounds
+        self._selector.standing_limit = rounds if standing is None else standing
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Any, func: Callable[..., Any], *args: Any

@@ -19,9 +19,10 @@ import attrs
 from nodeinit.callbacks import ON_NODE_DOWNLOAD, CallbackSpec
 from nodeinit.clusters.host_hooks import only_custom_data
 from nodeinit.context import FIELDS, CallbackCtx, forbidden_change
-from nodeinit.errors import PermanentError, TemporaryError
+from nodeinit.errors import InfeasibleError, NoCapacityError, PermanentError, TemporaryError
+from nodeinit.fsm.policy import Policy
 from nodeinit.placement.request import PlacementRequest
-from nodeinit.testing.outside import LINES, Outside, Step, TooManyLines
+from nodeinit.testing.outside import Outside, Step, TooManyLines
 
 PATIENCE = 20.0  # seconds that a cancelled hook may take to clean up
 
@@ -39,6 +40,8 @@ class Call:
     error: BaseException | None = None
     ended: float | None = None
     cancelled_at: float | None = None
+    own_cancels: int = 0
+    there: Any = None
     line: int = 0
 
     @property
@@ -61,11 +64,17 @@ class Log:
         allowed: tuple[type[BaseException], ...] = (),
         twice: bool = False,
         judge: Callable[[Call], None] = lambda call: None,
+        refused: Callable[[Call], None] = lambda call: None,
+        there: Callable[[], Any] = lambda: None,
+        hook_deadline: float = Policy().hook_deadline,
     ) -> None:
         self.outside = outside
         self.say = say
         self.twice = twice
         self.judge = judge
+        self.refused = refused
+        self.there = there
+        self.hook_deadline = hook_deadline
         self.calls: list[Call] = []
         self._make = make
         self._instances: dict[str, Any] = {}
@@ -73,6 +82,8 @@ class Log:
         self._prints: list[tuple[Call, Any]] = []
         self._own: set[str] = set()
         self._overdue: list[Call] = []
+        self.hot = False
+        """Whether a hook span without an end, which takes long to be sure of."""
         self.unsupported = False
         """Whether a hook wanted sockets or other programs of the event loop, which it has not."""
 
@@ -82,9 +93,9 @@ class Log:
             self._instances[node_id] = self._make()
         return self._instances[node_id]
 
-    def instances(self, look: Callable[[Any], Any]) -> list[tuple[str, Any]]:
-        """What a function sees in every instance, by node id (`""` is the driver's)."""
-        return [(node_id, look(made)) for node_id, made in sorted(self._instances.items())]
+    def instances(self) -> list[Any]:
+        """Every instance of the callback that this run has made, by the ids of their nodes."""
+        return [made for _, made in sorted(self._instances.items())]
 
     # -- one call ----------------------------------------------------------------------------------
 
@@ -94,6 +105,7 @@ class Log:
         function = getattr(self.instance(node_id), hook)
         plain = inspect.unwrap(getattr(function, "__func__", function))
         call = Call(hook, ctx, getattr(plain, "__code__", None), self._now(), node_id)
+        call.there = self.there()
         self.calls.append(call)
         self._prints.append((call, fingerprint(ctx)))
         return call, function
@@ -156,15 +168,22 @@ class Log:
     def _failed(self, call: Call, error: BaseException) -> None:
         call.error, call.ended = error, self._now()
         if isinstance(error, TooManyLines):
-            self.say("H4-hang", f"ran {LINES:,} lines without giving anybody a turn", call)
+            self.hot = True
+            self.say(
+                "H4-hang", f"ran {self.outside.lines:,} lines without giving anybody a turn", call
+            )
             return
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
-            if task is not None and not task.cancelling():
-                self.say("H3-raised", "raised CancelledError, but nobody had cancelled it", call)
+            if task is not None and task.cancelling() <= call.own_cancels:
+                self.say(
+                    "H3-raised", "raised CancelledError, but nobody else had cancelled it", call
+                )
             self._cleaned_up(call)
             return
         self._swallowed(call)
+        if isinstance(error, InfeasibleError | NoCapacityError) and call.there == self.there():
+            self.refused(call)  # nothing came or went meanwhile
         if _beyond_the_loop(error):
             self.unsupported = True
         elif not isinstance(error, self._allowed):
@@ -199,8 +218,6 @@ class Log:
         self.judge(call)
         return answer
 
-    hook_deadline = 3600.0
-
     def _judge_custom_data(self, call: Call, after: CallbackCtx) -> None:
         """Keys that somebody else wrote stay as they are."""
         before = call.before.custom_data
@@ -227,7 +244,7 @@ class Log:
         if call.cancelled_at is None or call.ended is None:
             return
         took = call.ended - call.cancelled_at
-        if took > PATIENCE and took <= self.hook_deadline:
+        if took > PATIENCE and call not in self._overdue:
             self.say("H6-cancel", f"went on for {took:.0f} s after it was cancelled", call)
 
     def close(self) -> None:
@@ -246,6 +263,7 @@ class Log:
 
     def stuck(self) -> None:
         """The loop turned without end: whoever was ended at that moment had not ended by itself."""
+        self.hot = True
         for call in self.calls:
             if isinstance(call.error, asyncio.CancelledError) and call.ended == self._now():
                 self.say("H4-hang", "never returned", call)
@@ -329,7 +347,7 @@ class _Stepped:
         """Told apart from the error of a task that the hook itself cancelled and waits for."""
         task = asyncio.current_task()
         cancels = task.cancelling() if task is not None else 0
-        if not cancels:
+        if cancels <= self.call.own_cancels:
             return
         now = self.log._now()
         overdue = now - self.call.began >= self.log.hook_deadline - 1e-6
@@ -339,9 +357,15 @@ class _Stepped:
             self.call.cancelled_at = now
 
     def _on(self, value: Any, error: BaseException | None) -> Any:
-        if error is None:
-            return self.inner.send(value)
-        return self.inner.throw(error)
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        try:
+            return self.inner.send(value) if error is None else self.inner.throw(error)
+        finally:
+            # Nobody else runs meanwhile: a cancel that came during this step is the hook's own.
+            if task is not None and task.cancelling() != before:
+                own = self.call.own_cancels + task.cancelling() - before
+                self.call.own_cancels = max(0, min(own, task.cancelling()))
 
 
 class Watched:
