@@ -176,6 +176,10 @@ class SimCluster:
             self._shaken.clear()
             await self._shaken.wait()
 
+    async def work(self, op: str) -> None:
+        """Whatever else is done on the cluster, by a name of its own: it can go wrong like a call."""
+        await self._enter(op)
+
     async def close(self) -> None:
         """Nothing to give back."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nodeinit.testing.check import CallbackFailed, Profile, check_callback
     from nodeinit.testing.properties import Property, ensures, finally_
+    from nodeinit.testing.replaying import replay
     from nodeinit.testing.report import CheckReport, Failure
     from nodeinit.testing.scenario import Act, Other, Scenario, SimFault
 
@@ -33,11 +34,13 @@ __all__ = [
     "check_callback",
     "ensures",
     "finally_",
+    "replay",
 ]
 
 _HOMES = {
     "check": ("CallbackFailed", "Profile", "check_callback"),
     "properties": ("Property", "ensures", "finally_"),
+    "replaying": ("replay",),
     "report": ("CheckReport", "Failure"),
     "scenario": ("Act", "Other", "Scenario", "SimFault"),
 }

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
 from nodeinit.errors import ConfigError, Fault, NodeInitError
+from nodeinit.fsm.definition import Definition
 from nodeinit.testing.checks import CHECKS
-from nodeinit.testing.generate import WORLDS, chance, singles
+from nodeinit.testing.generate import OPS, WORLDS, chance, singles
 from nodeinit.testing.harness import Harness, Trace
+from nodeinit.testing.machines import STANDARD, hooks_that_stop, own_phases
 from nodeinit.testing.properties import Property
-from nodeinit.testing.report import CheckReport, Failure, failure_of
+from nodeinit.testing.report import CheckReport, EdgeKey, Failure, failure_of
 from nodeinit.testing.scenario import Scenario
 from nodeinit.testing.shrink import shrink
 from nodeinit.testing.trial import Breach
@@ -68,12 +71,14 @@ def check_callback(
     expected_failures: Mapping[str, str] | None = None,
     allow_exceptions: tuple[type[Exception], ...] = (),
     scenarios: Sequence[Scenario] = (),
+    machine: str | Definition = STANDARD,
     on_fail: Literal["raise", "return"] = "raise",
 ) -> CheckReport:
     """Run a callback through the real machine in many scenarios, and judge each.
 
     `callback` is a class, a function that makes an instance, or `"module:Class"`; `kwargs` go to it.
-    With `scenarios` only these are run. `expected_failures` maps ids of checks to the reason why they
+    With `scenarios` only these are run. `machine` is the one that runs it: a definition, the name of
+    an installed one, or `"module:ATTR"`. `expected_failures` maps ids of checks to the reason why they
     may fail; one that does not fail is warned about. `allow_exceptions` may leave a hook beside
     `TemporaryError` and `PermanentError`.
 
@@ -83,9 +88,15 @@ def check_callback(
     expected = dict(expected_failures or {})
     _known(expected, properties)
     chosen = profile if isinstance(profile, Profile) else _profile(profile)
-    harness = Harness(callback, kwargs, properties=properties, allow_exceptions=allow_exceptions)
+    harness = Harness(
+        callback,
+        kwargs,
+        properties=properties,
+        allow_exceptions=allow_exceptions,
+        machine=machine,
+    )
     with harness:
-        hunt = _Hunt(harness, chosen, seed, expected, kwargs or {})
+        hunt = _Hunt(harness, chosen, seed, expected)
         report = hunt.only(scenarios) if scenarios else hunt.all()
     for check in expected:
         if check not in hunt.found:
@@ -121,13 +132,12 @@ class _Hunt:
         profile: Profile,
         seed: int,
         expected: Mapping[str, str],
-        kwargs: Mapping[str, Any],
     ) -> None:
         self.harness, self.profile, self.seed = harness, profile, seed
-        self.expected, self.kwargs = expected, kwargs
+        self.expected = expected
         self.found: dict[str, Scenario] = {}
         self.states: set[str] = {"idle"}
-        self.edges: set[tuple[str, str, str]] = set()
+        self.visits: Counter[EdgeKey] = Counter()
         self.capped = False
         self.tried_all = False
         self.sequences = 0
@@ -164,11 +174,13 @@ class _Hunt:
         for world in worlds:
             yield world, True
             plain.append(self.harness.run(world))
-        each = [scenario for trace in plain for scenario in singles(trace)]
+        machine = self.harness.machine
+        hooks = hooks_that_stop(machine)
+        each = [scenario for trace in plain for scenario in singles(trace, hooks)]
         # Spread, so that no kind of fault has to wait for the end of another.
         step = next(n for n in (37, 41, 43, 47) if len(each) % n)
         spread = (each[i * step % len(each)] for i in range(len(each)))
-        random = chance(self.seed)
+        random = chance(self.seed, (*OPS, *own_phases(machine)), hooks)
         for single in spread:
             yield single, False
             yield next(random), False
@@ -187,7 +199,7 @@ class _Hunt:
         """Run it and keep what is new; whether it ran hot, and so takes long."""
         trace = self.harness.run(scenario)
         self.states.update(trace.states)
-        self.edges |= trace.edges
+        self.visits.update(trace.taken)
         self.unsupported |= trace.log.unsupported
         breaches = list(trace.breaches)
         hot = any(breach.check == "H4-hang" for breach in breaches)
@@ -231,7 +243,7 @@ class _Hunt:
         machine = self.harness.machine
         edges = {(e.sources[0], e.events[0], e.target) for e in machine.singles()}
         states = set(machine.states)
-        missed = sorted(" ".join(map(str, edge)) for edge in edges - self.edges)
+        missed = sorted(" ".join(map(str, edge)) for edge in edges - set(self.visits))
         unseen = sorted(map(str, states - self.states))
         reached = not missed and not unseen
         notes = []
@@ -253,11 +265,13 @@ class _Hunt:
             seed=self.seed,
             sequences=self.sequences,
             states=(len(states & self.states), len(states)),
-            edges=(len(edges & self.edges), len(edges)),
+            edges=(len(edges & set(self.visits)), len(edges)),
             complete=reached and self.tried_all and not unsure and not failures,
             checks=self._verdicts(reached, unsure),
             failures=tuple(failures),
             notes=tuple(notes),
+            visits={edge: self.visits[edge] for edge in sorted(edges)},
+            machine=machine,
         )
 
     def _verdicts(self, reached: bool, unsure: bool) -> dict[str, str]:
@@ -284,4 +298,4 @@ class _Hunt:
             message = "was broken once, but not again: state outlives the instances"
             seen = Breach(check, message), harness.run(scenario)
         breach, trace = seen
-        return failure_of(breach, trace, harness.spec.name, self.kwargs, harness.names)
+        return failure_of(breach, trace, harness)

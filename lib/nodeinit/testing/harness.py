@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -24,13 +25,14 @@ from nodeinit.context import CallbackCtx
 from nodeinit.download.store import published_path
 from nodeinit.download.tiny_model import make_tiny_model
 from nodeinit.errors import ConfigError, Fault, PermanentError, TemporaryError
+from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.events import Frame
 from nodeinit.fsm.hooks import BoundCallback
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
-from nodeinit.fsm.registry import load_machine
 from nodeinit.fsm.snapshot import Step
 from nodeinit.testing import fake_ray
 from nodeinit.testing.asked import judge_asked
+from nodeinit.testing.machines import STANDARD, hooks_that_stop, machine_to_check, name_of_machine
 from nodeinit.testing.outside import Outside
 from nodeinit.testing.properties import Property, broken
 from nodeinit.testing.scenario import FOREIGN, Other, Scenario, config_of
@@ -85,11 +87,14 @@ class Trace(Trial):
 class Saboteur:
     """Another callback of the same config, which fails where the scenario says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, hooks: Sequence[str]) -> None:
         self.failures: tuple[Other, ...] = ()
         self.calls: dict[str, int] = {}
+        self.hooks = frozenset(hooks)
+        for hook in hooks:
+            setattr(self, hook, functools.partial(self._fail, hook))
 
-    def _fail(self, hook: str) -> None:
+    def _fail(self, hook: str, _ctx: CallbackCtx) -> None:
         call = self.calls.get(hook, 0)
         self.calls[hook] = call + 1
         for other in self.failures:
@@ -97,28 +102,13 @@ class Saboteur:
                 kind = TemporaryError if other.kind == "temporary" else PermanentError
                 raise kind("another callback of the config failed")
 
-    def on_before_init(self, ctx: CallbackCtx) -> None:
-        """Fails if it is to fail here."""
-        self._fail("on_before_init")
-
-    def on_before_download(self, ctx: CallbackCtx) -> None:
-        """Fails if it is to fail here."""
-        self._fail("on_before_download")
-
-    def on_before_placement(self, ctx: CallbackCtx) -> None:
-        """Fails if it is to fail here."""
-        self._fail("on_before_placement")
-
-    def on_after_init(self, ctx: CallbackCtx) -> None:
-        """Fails if it is to fail here."""
-        self._fail("on_after_init")
-
 
 class Harness:
     """Runs scenarios of one callback. A context manager: it patches what hooks see of the world.
 
-    `callback` is a class, a function that makes an instance, or `"module:Class"`. Raises
-    `ConfigError` for anything else, and for what is no callback.
+    `callback` is a class, a function that makes an instance, or `"module:Class"`; `machine` is a
+    definition, the name of an installed one, or `"module:ATTR"`. Raises `ConfigError` for anything
+    else, and for what is no callback.
     """
 
     def __init__(
@@ -128,13 +118,15 @@ class Harness:
         *,
         properties: Sequence[Property] = (),
         allow_exceptions: tuple[type[Exception], ...] = (),
+        machine: str | Definition = STANDARD,
     ) -> None:
         self.spec = CallbackSpec(callback, dict(kwargs or {}))
         instance = make_callback(self.spec)
         if instance is callback:
             problem = "is an instance, and every run needs a fresh one"
             raise ConfigError(Fault("callback", problem, self.spec.name, "give its class"))
-        self.machine = load_machine("node_init")
+        self.machine = machine_to_check(machine)
+        self.machine_name = name_of_machine(machine)
         self.hooks = check_hooks(self.spec, instance, self.machine.hooks)
         self.properties = tuple(properties)
         self.runs = 0
@@ -143,7 +135,7 @@ class Harness:
         self._loop.limit(ROUNDS)
         self._outside = Outside(self._loop)
         self._watched = Watched.of(self.spec, self.hooks, instance)
-        self._saboteur = Saboteur()
+        self._saboteur = Saboteur(hooks_that_stop(self.machine))
         self._modules = _modules_of(instance, callback)
         self._ray: fake_ray.FakeRay | None = None
         self._stack = contextlib.ExitStack()
@@ -167,6 +159,12 @@ class Harness:
     def names(self) -> dict[str, str]:
         """What reports call the paths that differ from machine to machine."""
         return {str(self._source): "<model_source>", str(self._store): "<store>"}
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files of the callback's own code, by the names that reports have."""
+        paths = [getattr(module, "__file__", None) for module in self._modules]
+        return {Path(path).name: path for path in paths if path}
 
     def _now_ray(self) -> fake_ray.FakeRay:
         assert self._ray is not None
@@ -219,8 +217,7 @@ class Harness:
         own = BoundCallback(
             self.spec.name, self._watched, frozenset(self.hooks), True, CallbackSpec(self._watched)
         )
-        others = frozenset(name for name in vars(Saboteur) if name.startswith("on_"))
-        return [own, BoundCallback("another", self._saboteur, others)]
+        return [own, BoundCallback("another", self._saboteur, self._saboteur.hooks)]
 
     def _judge(self, trace: Trace, call: Call) -> None:
         """What the answer of a hook says about the cluster, and the author's own properties."""
