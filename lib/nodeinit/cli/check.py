@@ -59,6 +59,12 @@ BROKEN, UNUSABLE = 1, 2
     type=click.Path(file_okay=False, path_type=Path),
     help="Write each failure to a file there, for `nodeinit replay`.",
 )
+@click.option(
+    "--mutate",
+    "mutating",
+    is_flag=True,
+    help="Change the callback in one place after the other, and list what no check minds.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
 def check(
     callback: str,
@@ -70,6 +76,7 @@ def check(
     formats: str,
     output: Path | None,
     save: Path | None,
+    mutating: bool,
     as_json: bool,
 ) -> None:
     """Run a callback through many initializations, and say which laws of a hook it breaks.
@@ -78,8 +85,9 @@ def check(
     fail and somebody cancels at every moment. Nothing outside is touched but what the hooks touch.
 
     Exits with 0 when no law is broken, with 1 when one is, with 2 when it could not be run.
+    With --mutate, what survives is listed, and is no failure.
     """
-    from nodeinit.testing.check import check_callback
+    from nodeinit.testing.check import CallbackFailed, check_callback
     from nodeinit.testing.saved import save as save_failures
     from nodeinit.testing.scenario_line import read_scenario
 
@@ -87,6 +95,9 @@ def check(
     try:
         wanted = _formats(formats, output, as_json)
         find_machine(machine)  # so that a misspelt name is told as everywhere
+        if mutating:
+            _mutate(callback, _object(kwargs), seed, machine, as_json)
+            return
         report = check_callback(
             callback,
             kwargs=_object(kwargs),
@@ -99,10 +110,20 @@ def check(
         _print(report, wanted, output, as_json)
         for path in save_failures(report, save) if save is not None else ():
             click.echo(f"wrote {path}", err=True)
+    except CallbackFailed as failed:  # of --mutate: there is no use in mutants of what is broken
+        click.echo(failed.report.text())
+        raise SystemExit(BROKEN) from None
     except NodeInitError as error:
         click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
         raise SystemExit(UNUSABLE) from None
     raise SystemExit(0 if report.ok else BROKEN)
+
+
+def _mutate(callback: str, kwargs: dict[str, Any], seed: int, machine: str, as_json: bool) -> None:
+    from nodeinit.testing.mutating import mutate
+
+    found = mutate(callback, kwargs=kwargs, seed=seed, machine=machine)
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.text())
 
 
 def _formats(text: str, output: Path | None, as_json: bool) -> list[str]:

@@ -7,6 +7,7 @@ keeps books of all of it: `leftovers` tells what a node left behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,6 +56,8 @@ class SimCluster:
         self.staging: dict[str, str] = {}
         self.calls: dict[str, int] = {}
         self.moved = 0
+        self.deaths: list[tuple[float, str]] = []
+        """Which hosts died, and when, on the clock of the running loop."""
         self._manifest = manifest
         self._faults = {(fault.op, fault.call): fault for fault in faults}
         self._latency = latency
@@ -203,6 +206,8 @@ class SimCluster:
 
     def kill_host(self, node_id: str) -> None:
         """A host dies: its fetches fail, its files are gone, groups on it are no longer good."""
+        with contextlib.suppress(RuntimeError):  # a host may be dead before anything runs
+            self.deaths.append((asyncio.get_running_loop().time(), node_id))
         self.hosts[node_id].alive = False
         self.hosts[node_id].published.clear()
         self._shaken.set()

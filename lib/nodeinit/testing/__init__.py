@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nodeinit.testing.check import CallbackFailed, Profile, check_callback
+    from nodeinit.testing.mutating import MutationReport, mutate
     from nodeinit.testing.properties import Property, ensures, finally_
     from nodeinit.testing.replaying import replay
     from nodeinit.testing.report import CheckReport, Failure
@@ -26,6 +27,7 @@ __all__ = [
     "CallbackFailed",
     "CheckReport",
     "Failure",
+    "MutationReport",
     "Other",
     "Profile",
     "Property",
@@ -34,11 +36,13 @@ __all__ = [
     "check_callback",
     "ensures",
     "finally_",
+    "mutate",
     "replay",
 ]
 
 _HOMES = {
     "check": ("CallbackFailed", "Profile", "check_callback"),
+    "mutating.survivors": ("MutationReport", "mutate"),
     "properties": ("Property", "ensures", "finally_"),
     "replaying": ("replay",),
     "report": ("CheckReport", "Failure"),
