@@ -214,7 +214,9 @@ class _Hunt:
         found = []
         how = self.harness.same(trace, self.harness.run(scenario, seed=1))
         if how is not None:
-            found.append(Breach("H10-deterministic", how, hook=how.split()[0]))
+            hook, _, what = how.partition(" ")
+            line = next((c.where for c in reversed(trace.calls) if c.hook == hook), "")
+            found.append(Breach("H10-deterministic", what, hook=hook, line=line))
         twice = self.harness.run(scenario, twice=True)
         found += [breach for breach in twice.breaches if breach.check == "H8-idempotent"]
         return found

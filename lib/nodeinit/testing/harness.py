@@ -233,20 +233,22 @@ class Harness:
     def _judge_end(self, trace: Trace) -> None:
         """What the callback itself made and left behind."""
         ray = self._now_ray()
-        for name in ray.removed_foreign:
-            trace.say("R3-foreign", f"a hook removed the group {name}, which it did not make")
+        for name, line in ray.removed_foreign:
+            what = f"a hook removed the group {name}, which it did not make"
+            trace.say("R3-foreign", what, line=line)
         if any(trace.scenario.taken) and FOREIGN not in trace.cluster.groups:
             trace.say("R3-foreign", f"the group {FOREIGN} is gone")
         if trace.end.state not in (Frame.FAILED, Frame.CANCELLED):
             return  # whoever released it may still close what the callback made
         for group in ray.left:
             made = group.found.name if group.found else "which still waits for its place"
-            trace.say("R2-leak", f"left behind in {trace.end.state}: a group of a hook's, {made}")
+            what = f"left behind in {trace.end.state}: a group of a hook's, {made}"
+            trace.say("R2-leak", what, line=group.line)
         running = {c.hook for c in trace.calls if c.ended is None}
         left = [t for t in trace.tasks_left if t not in ray.tasks]
         if left and not running:
             what = f"{len(left)} task(s) of a hook run on in {trace.end.state}"
-            trace.say("R4-tasks", what, **_origin(left, trace.calls))
+            trace.say("R4-tasks", what, line=_origin(left[0]))
 
     def same(self, one: Trace, other: Trace) -> str | None:
         """How the hooks of two runs of a scenario answered differently; `None` if they did not."""
@@ -265,13 +267,10 @@ class Harness:
             shutil.rmtree(self._source, ignore_errors=True)
 
 
-def _origin(tasks: Sequence[asyncio.Task[Any]], calls: Sequence[Call]) -> dict[str, str]:
-    """Where in the callback the code of a task stands."""
-    code = getattr(tasks[0].get_coro(), "cr_code", None)
-    if code is None:
-        return {}
-    hook = calls[-1].hook if calls else ""
-    return {"hook": hook, "line": f"{Path(code.co_filename).name}:{code.co_firstlineno}"}
+def _origin(task: asyncio.Task[Any]) -> str:
+    """Where in the callback the code of a task stands; which hook began it is not known."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code is not None else ""
 
 
 def _modules_of(instance: Any, callback: Any) -> list[Any]:

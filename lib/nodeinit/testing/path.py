@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nodeinit.clusters.simulated import SimGroup
 from nodeinit.context import FIELDS, CallbackCtx, ModelFiles
 from nodeinit.fsm.events import Event
 from nodeinit.fsm.snapshot import Step
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.topology import Placement, PlacementPlan
+from nodeinit.testing.fake_ray import FakeGroup
 
 if TYPE_CHECKING:
     from nodeinit.testing.harness import Trace
@@ -167,6 +169,8 @@ def shown(value: Any, names: Mapping[str, str]) -> str:
             text = f"{len(value.manifest.files)} files"
         case PlacementRequest():
             text = f"{len(value.bundles)} bundles, {value.strategy}"
+        case SimGroup() | FakeGroup():
+            text = "a group of Ray's"
         case Mapping():
             text = "{" + ", ".join(sorted(map(str, value))) + "}"
         case frozenset():

@@ -1,14 +1,15 @@
 """A scenario in one short line, to be typed and read: `gpus=2 fetch#2=temporary cancel@1`.
 
 Every word is a field of the world (`gpus=2,2`, `tp=2`, `heal=no`), a fault (`OPERATION#CALL=KIND`,
-`reserve#1=kill:a`), an act (`WHAT@SECONDS`, `kill:a@20`, `cancel@7.5+2` two turns of the loop later),
-or another callback's failure (`on_before_init#1=permanent`). What is not said is the default.
+`reserve#1=kill:a`, `reserve#1-3=lie` in each of the first three calls), an act (`WHAT@SECONDS`,
+`kill:a@20`, `cancel@7.5+2` two turns of the loop later), or another callback's failure
+(`on_before_init#1=permanent`). What is not said is the default.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -18,7 +19,7 @@ from nodeinit.errors import ConfigError
 from nodeinit.testing.scenario import Act, Other, Scenario, unreadable
 
 _ACT = re.compile(r"(\w+)(?::(\w+))?@([\d.e-]+)(?:\+(\d+))?")
-_FAULT = re.compile(r"(\w+)#([1-9]\d*)=(\w+)(?::(\w+))?")
+_FAULT = re.compile(r"(\w+)#([1-9]\d*)(?:-([1-9]\d*))?=(\w+)(?::(\w+))?")
 _EVENTS = ("faults", "acts", "others")
 
 
@@ -29,9 +30,9 @@ def to_line(scenario: Scenario) -> str:
         for field in attrs.fields(Scenario)
         if field.name not in _EVENTS and (value := getattr(scenario, field.name)) != field.default
     ]
-    words += [_fault(fault.op, fault.call, fault.kind, fault.node_id) for fault in scenario.faults]
+    words += [_fault(f.op, calls(f, n), f.kind, f.node_id) for f, n in runs(scenario.faults)]
     words += [_act(act) for act in scenario.acts]
-    words += [_fault(other.hook, other.call, other.kind) for other in scenario.others]
+    words += [_fault(other.hook, str(other.call + 1), other.kind) for other in scenario.others]
     line = " ".join(words) or f"tp={scenario.tp}"
     try:
         return line if from_line(line) == scenario else scenario.to_json()
@@ -63,8 +64,26 @@ def _said(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _fault(op: str, call: int, kind: str, node_id: str | None = None) -> str:
-    return f"{op}#{call + 1}={kind}" + (f":{node_id}" if node_id else "")
+def runs(faults: Sequence[SimFault]) -> list[tuple[SimFault, int]]:
+    """The faults, where one in call after call is one with their number."""
+    found: list[tuple[SimFault, int]] = []
+    for fault in faults:
+        if found:
+            first, count = found[-1]
+            if fault == attrs.evolve(first, call=first.call + count):
+                found[-1] = (first, count + 1)
+                continue
+        found.append((fault, 1))
+    return found
+
+
+def calls(first: SimFault, count: int) -> str:
+    """The number of a call, from 1, or of the first and the last of several."""
+    return f"{first.call + 1}" if count == 1 else f"{first.call + 1}-{first.call + count}"
+
+
+def _fault(op: str, numbers: str, kind: str, node_id: str | None = None) -> str:
+    return f"{op}#{numbers}={kind}" + (f":{node_id}" if node_id else "")
 
 
 def _act(act: Act) -> str:
@@ -80,13 +99,13 @@ def _read(word: str, data: dict[str, Any]) -> None:
         act = Act(float(at), what, on or "", int(rounds or 0))
         data.setdefault("acts", []).append(attrs.asdict(act))
     elif found := _FAULT.fullmatch(word):
-        op, call, kind, on = found.groups()
-        if op.startswith("on_"):
-            other = Other(op, kind, int(call) - 1)
-            data.setdefault("others", []).append(attrs.asdict(other))
-        else:
-            fault = SimFault(op, kind, int(call) - 1, on)
-            data.setdefault("faults", []).append(attrs.asdict(fault))
+        op, first, last, kind, on = found.groups()
+        for call in range(int(first) - 1, min(int(last or first), int(first) + 98)):
+            if op.startswith("on_"):
+                data.setdefault("others", []).append(attrs.asdict(Other(op, kind, call)))
+            else:
+                fault = SimFault(op, kind, call, on)
+                data.setdefault("faults", []).append(attrs.asdict(fault))
     else:
         name, equals, value = word.partition("=")
         read = _FIELDS.get(name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import pprint
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nodeinit.testing.scenario import Scenario, expression, said
+from nodeinit.testing.scenario_line import to_line
 
 if TYPE_CHECKING:
     from nodeinit.testing.report import Failure
@@ -30,8 +32,12 @@ def importable(callback: str) -> bool:
 
 def imports(failures: Sequence[Failure], callback: str) -> list[str]:
     """The lines that the tests of these failures need at the head of their file."""
-    names = {"Scenario", "check_callback"}
+    names: set[str] = set()
     for failure in failures:
+        if _too_long(failure.scenario):
+            names.add("replay")
+            continue
+        names |= {"Scenario", "check_callback"}
         events = (*failure.scenario.faults, *failure.scenario.acts, *failure.scenario.others)
         names |= {type(event).__name__ for event in events}
     lines = [f"from nodeinit.testing import {', '.join(sorted(names))}"]
@@ -55,9 +61,21 @@ def pasted(failure: Failure, callback: str) -> tuple[str, ...]:
         given.append(f"machine={failure.machine!r}")
     if failure.origin:
         given.append(f"properties=[{home_of(failure.origin)[1]}]")
+    if _too_long(failure.scenario):
+        line = textwrap.wrap(to_line(failure.scenario), 80, break_on_hyphens=False)
+        words = [f'        "{part} "' for part in line[:-1]] + [f'        "{line[-1]}",']
+        call = ", ".join([kind, *given])
+        head = f"def {name_of(callback, failure.check)}():"
+        return (head, "    replay(", *words, f"        {call},", "    )")
     scenario = python(failure.scenario, "    scenario = ")
     call = ", ".join([kind, *given, "scenarios=[scenario]"])
     return (f"def {name_of(callback, failure.check)}():", *scenario, f"    check_callback({call})")
+
+
+def _too_long(scenario: Scenario) -> bool:
+    """Whether it is better said in a line of words than in Python."""
+    long = len(python(scenario, "    scenario = ")) > 5
+    return long and not to_line(scenario).startswith("{")
 
 
 def python(scenario: Scenario, before: str) -> list[str]:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from nodeinit.testing.checks import SET
 from nodeinit.testing.reporting.paste import imports
-from nodeinit.testing.reporting.words import clipped, law, went_wrong, world, wrapped
+from nodeinit.testing.reporting.words import WIDTH, clipped, law, went_wrong, world, wrapped
 
 if TYPE_CHECKING:
     from nodeinit.testing.path import Taken
     from nodeinit.testing.report import CheckReport, Failure
 
 LINES = 25
-STEPS = 10
+STEPS = 12
 
 
 def report_text(report: CheckReport) -> str:
@@ -44,12 +44,28 @@ def failure_text(failure: Failure, callback: str) -> str:
         *(clipped(f"  {line}") for line in _some(went_wrong(failure.scenario), 3)),
     ]
     tail = [
-        f"  again: {failure.reproduce}",
+        *_again(failure.reproduce),
         *(f"    {line}" for line in imports((failure,), callback)),
         *(f"    {line}" for line in failure.paste(callback)),
     ]
     room = min(STEPS, LINES - len(head) - len(tail))
+    whole = [
+        line
+        for n, taken in enumerate(failure.events, 1)
+        for line in wrapped(f"{n:2}. {taken}", "  ", 3)
+    ]
+    if len(whole) <= room:
+        return "\n".join([*head, *whole, *tail])
     return "\n".join([*head, *_steps(failure.events, failure.worst, room), *tail])
+
+
+def _again(command: str) -> list[str]:
+    """The command, still one for a shell where it takes two lines."""
+    line = f"  again: {command}"
+    if len(line) <= WIDTH:
+        return [line]
+    before, option, scenario = line.rpartition(" --scenario ")
+    return [f"{before} \\", f"    {option.strip()} {scenario}"]
 
 
 def _some(lines: Sequence[str], count: int) -> list[str]:

@@ -6,6 +6,7 @@ import textwrap
 
 from nodeinit.testing.checks import CHECKS
 from nodeinit.testing.scenario import Scenario
+from nodeinit.testing.scenario_line import calls, runs
 
 WIDTH = 110
 
@@ -26,19 +27,41 @@ def world(scenario: Scenario) -> str:
     return f"{', '.join(hosts)}; {request}{'' if scenario.heal else ', not healed'}"
 
 
+_FAULTS = {
+    "temporary": "fails for the moment",
+    "permanent": "fails for good",
+    "crash": "raises what nobody expects",
+    "hang": "never answers",
+    "slow": "takes {seconds:g} s longer",
+    "kill": "host {node_id} dies during it",
+    "steal": "somebody takes what is free on {node_id} during it",
+    "lie": "claims success without it",
+}
+_ACTS = {
+    "cancel": "somebody cancels",
+    "release": "somebody releases the node",
+    "kill": "host {node_id} dies",
+    "steal": "somebody takes what is free on {node_id}",
+    "disk_full": "the journal cannot be written any more",
+}
+
+
 def went_wrong(scenario: Scenario) -> list[str]:
     """The faults, the acts from outside, the failures of another callback."""
     found = []
-    for fault in scenario.faults:
-        on = f" of {fault.node_id}" if fault.kind in ("kill", "steal") else ""
-        found.append(f"fault: {fault.kind}{on} in call {fault.call + 1} of {fault.op}")
+    for fault, count in runs(scenario.faults):
+        how = _FAULTS.get(fault.kind, fault.kind)
+        said = how.format(seconds=fault.seconds, node_id=fault.node_id)
+        which = f"call{'s' if count > 1 else ''} {calls(fault, count)}"
+        found.append(f"fault: {fault.op}, {which}: {said}")
     for act in scenario.acts:
-        later = f" (+{act.rounds} turns)" if act.rounds else ""
-        found.append(
-            f"from outside: {act.what} {act.node_id}".rstrip() + f" at {act.at:g} s{later}"
-        )
+        said = _ACTS.get(act.what, act.what).format(node_id=act.node_id)
+        later = f" (+{act.rounds} turns of the loop)" if act.rounds else ""
+        found.append(f"from outside, at {act.at:g} s{later}: {said}")
     for other in scenario.others:
-        found.append(f"another callback fails ({other.kind}) in {other.hook} #{other.call + 1}")
+        found.append(
+            f"another callback fails ({other.kind}) in {other.hook}, call {other.call + 1}"
+        )
     return found
 
 
