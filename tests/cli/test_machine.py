@@ -31,6 +31,11 @@ async def warm_up(ctx, run):
 
 WARM_UP = Phase("warmup", warm_up)
 WARM = load_machine("node_init").with_phase(WARM_UP, after="placement", name="warm")
+ENDLESS = attrs.evolve(
+    WARM,
+    name="endless",
+    edges=tuple(attrs.evolve(edge, guards=edge.guards[:1]) for edge in WARM.edges),
+)
 OTHER = 5
 """
 
@@ -71,7 +76,9 @@ def test_check_of_what_is_installed(nodeinit: Nodeinit) -> None:
     result = nodeinit("machine", "check")
     assert (result.exit_code, "node_init: sound" in result.stdout) == (0, True)
     found = json.loads(nodeinit("machine", "check", "node_init", "--json").stdout)
-    assert found == {"machine": "node_init", "sound": True, "problems": []}
+    assert ("node_init", True, []) == (found["machine"], found["sound"], found["problems"])
+    assert found["complete"] and found["situations"] > 100
+    assert found["edges"][0] == found["edges"][1] == len(load_machine("node_init").singles())
 
 
 def test_check_of_an_unsound_machine_tells_every_problem(nodeinit: Nodeinit, here: Path) -> None:
@@ -102,6 +109,14 @@ def test_a_machine_that_is_none(nodeinit: Nodeinit, here: Path, name: str, told:
         assert result.exit_code == 2
         assert told in result.output
         assert "Traceback" not in result.output
+
+
+def test_what_shows_only_when_the_machine_is_run(nodeinit: Nodeinit, here: Path) -> None:
+    result = nodeinit("machine", "check", "own_machine:ENDLESS")
+    assert result.exit_code == 2
+    assert "[bounded] endless: config is tried more than 2 times in a row" in result.stdout
+    assert "(after start, errored, retry, errored, retry)" in result.stdout
+    assert "guard the edge with attempts_left" in result.stdout
 
 
 def test_a_machine_of_ones_own_is_as_good_as_ours(nodeinit: Nodeinit, here: Path) -> None:

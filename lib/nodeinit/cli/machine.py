@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import click
 
 from nodeinit.cli.errors import Commands, ExitCode
@@ -14,6 +15,7 @@ from nodeinit.errors import DefinitionError, NodeInitError
 
 if TYPE_CHECKING:
     from nodeinit.fsm.definition import Definition, Edge
+    from nodeinit.fsm.dynamics import Dynamics
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
@@ -59,33 +61,56 @@ def show(name: str, as_json: bool) -> None:
 def check(name: str | None, as_json: bool) -> None:
     """Check that a machine is sound; all that are installed unless one is named.
 
+    First the table as it stands, then every situation that the machine can get into, whatever its
+    activities and hooks do: final states are final, tries and plans are bounded, a cancel leads out,
+    nothing is a trap, every state is reached and every edge taken.
+
     NAME is an installed machine or MODULE:ATTR.
     """
     from nodeinit.fsm.registry import machines
 
     names = [name] if name else list(machines())
-    found = {name: _problems(name) for name in names}
+    found = {name: _verdict(name) for name in names}
     if as_json:
-        verdicts = [{"machine": n, "sound": not p, "problems": p} for n, p in found.items()]
+        verdicts = [{"machine": n, **verdict.to_dict()} for n, verdict in found.items()]
         click.echo(json.dumps(verdicts[0] if name else verdicts, indent=2))
     else:
-        for name, problems in found.items():
-            click.echo(f"{name}: " + ("NOT sound" if problems else "sound"))
-            for problem in problems:
+        for name, verdict in found.items():
+            seen = f" ({verdict.dynamics})" if verdict.dynamics is not None else ""
+            click.echo(f"{name}: " + ("NOT sound" if verdict.problems else "sound") + seen)
+            for problem in verdict.problems:
                 click.echo(f"  - {problem}")
-    if any(found.values()):
+    if any(verdict.problems for verdict in found.values()):
         raise SystemExit(ExitCode.USAGE)
 
 
-def _problems(name: str) -> list[str]:
-    """What is wrong with a machine: it cannot be loaded, or its definition is not sound."""
+@attrs.frozen
+class _Verdict:
+    """What is wrong with a machine; `dynamics` is missing where the table alone is not sound."""
+
+    problems: tuple[str, ...]
+    dynamics: Dynamics | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"sound": not self.problems, "problems": list(self.problems)}
+        if self.dynamics is not None:
+            found["situations"] = self.dynamics.situations
+            found["edges"] = list(self.dynamics.edges)
+            found["complete"] = self.dynamics.complete
+        return found
+
+
+def _verdict(name: str) -> _Verdict:
+    """What is wrong with a machine: it cannot be loaded, its table is not sound, or it breaks a law."""
+    from nodeinit.fsm.dynamics import judge
+
     try:
-        find_machine(name)
+        found = judge(find_machine(name))
     except DefinitionError as error:
-        return list(error.problems)
+        return _Verdict(tuple(error.problems))
     except NodeInitError as error:
-        return [str(error)]
-    return []
+        return _Verdict((str(error),))
+    return _Verdict(tuple(map(str, found.broken)), found)
 
 
 def _described(definition: Definition) -> list[str]:

@@ -1,4 +1,4 @@
-"""`nodeinit replay`: what happened in a run, from its journal."""
+"""`nodeinit replay`: what happened in a run, from its journal; or a saved failure, run again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nodeinit.cli.errors import Command
+from nodeinit.cli.failures import is_saved_failure, replay_failures
 from nodeinit.cli.machines import find_machine
 from nodeinit.errors import ConfigError, JournalError
 
@@ -19,15 +20,23 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("journal", type=click.Path(path_type=Path))
+@click.argument("journal", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("callback", metavar="[MODULE:CLASS]", required=False)
 @click.option("--machine", help="The machine it belongs to, if not the one that the journal names.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
-def replay(journal: Path, machine: str | None, as_json: bool) -> None:
-    """Tell what happened in a run, from its journal.
+def replay(journal: Path, callback: str | None, machine: str | None, as_json: bool) -> None:
+    """Tell what happened in a run, from its journal, or run a saved failure of a check again.
 
     Takes the journal's events through the machine again, without doing anything, and says where
     the machine would decide otherwise today.
+
+    A failure that `nodeinit check --save DIR` or `--report json` wrote is run again, with MODULE:CLASS
+    in the place of its callback if that is given: FIXED (exit code 0), FAILED (1) or ERROR (2).
     """
+    if is_saved_failure(journal):
+        raise SystemExit(replay_failures(journal, callback, as_json))
+    if callback is not None:
+        raise click.UsageError("MODULE:CLASS goes with a saved failure, and this is none")
     definition, found = _replayed(journal, machine)
     if as_json:
         click.echo(json.dumps(_to_dict(definition, found), indent=2, default=repr))

@@ -7,6 +7,7 @@ keeps books of all of it: `leftovers` tells what a node left behind.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,6 +58,8 @@ class SimCluster:
         self.moved = 0
         self.on_call: Callable[[str, int], None] | None = None
         """Called with every operation that is entered, and how often it was before."""
+        self.deaths: list[tuple[float, str]] = []
+        """Which hosts died, and when, on the clock of the running loop."""
         self._manifest = manifest
         self._faults = {(fault.op, fault.call): fault for fault in faults}
         self._latency = latency
@@ -178,6 +181,10 @@ class SimCluster:
             self._shaken.clear()
             await self._shaken.wait()
 
+    async def work(self, op: str) -> None:
+        """Whatever else is done on the cluster, by a name of its own: it can go wrong like a call."""
+        await self._enter(op)
+
     async def close(self) -> None:
         """Nothing to give back."""
 
@@ -201,6 +208,8 @@ class SimCluster:
 
     def kill_host(self, node_id: str) -> None:
         """A host dies: its fetches fail, its files are gone, groups on it are no longer good."""
+        with contextlib.suppress(RuntimeError):  # a host may be dead before anything runs
+            self.deaths.append((asyncio.get_running_loop().time(), node_id))
         self.hosts[node_id].alive = False
         self.hosts[node_id].published.clear()
         self._shaken.set()

@@ -13,7 +13,7 @@ from nodeinit.diagram.names import encoded, free
 BOX = "phases"
 
 # Dark text on pale grounds: readable on white pages and on black ones.
-_COLOURS = {
+COLOURS = {
     StateKind.START: "fill:#f1f5f9,stroke:#64748b,color:#0f172a",
     StateKind.PHASE: "fill:#dbeafe,stroke:#2563eb,color:#172554",
     StateKind.WAIT: "fill:#fef3c7,stroke:#d97706,color:#451a03",
@@ -101,7 +101,7 @@ def _classes(states: tuple[State, ...]) -> Iterator[str]:
     kinds = {state.kind for state in states}
     for kind in StateKind:
         if kind in kinds:
-            yield f"classDef {kind} {_COLOURS[kind]}"
+            yield f"classDef {kind} {COLOURS[kind]}"
     for kind in StateKind:
         if kind in kinds:
             yield f"class {','.join(s.id for s in states if s.kind is kind)} {kind}"

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from nodeinit.testing.check import CallbackFailed, Profile, check_callback
     from nodeinit.testing.exploring import Exploration, explore
     from nodeinit.testing.items import callback_checks
+    from nodeinit.testing.mutating import MutationReport, mutate
     from nodeinit.testing.properties import Property, ensures, finally_, sometimes
+    from nodeinit.testing.replaying import replay
     from nodeinit.testing.report import CheckReport, Failure
     from nodeinit.testing.scenario import Act, Other, Scenario, SimFault
     from nodeinit.testing.single import run_scenario
@@ -29,6 +31,7 @@ __all__ = [
     "CheckReport",
     "Exploration",
     "Failure",
+    "MutationReport",
     "Other",
     "Profile",
     "Property",
@@ -39,6 +42,8 @@ __all__ = [
     "ensures",
     "explore",
     "finally_",
+    "mutate",
+    "replay",
     "run_scenario",
     "sometimes",
 ]
@@ -47,7 +52,9 @@ _HOMES = {
     "check": ("CallbackFailed", "Profile", "check_callback"),
     "exploring": ("Exploration", "explore"),
     "items": ("callback_checks",),
+    "mutating.survivors": ("MutationReport", "mutate"),
     "properties": ("Property", "ensures", "finally_", "sometimes"),
+    "replaying": ("replay",),
     "report": ("CheckReport", "Failure"),
     "scenario": ("Act", "Other", "Scenario", "SimFault"),
     "single": ("run_scenario",),

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
 from nodeinit.errors import ConfigError, Fault, NodeInitError
+from nodeinit.fsm.definition import Definition
 from nodeinit.testing.checks import CHECKS, hint_of
 from nodeinit.testing.exploring import SMALL, Frontier, bound_of, notes_of
-from nodeinit.testing.generate import LANDMARKS, WORLDS, chance, singles
+from nodeinit.testing.generate import LANDMARKS, OPS, WORLDS, chance, singles
 from nodeinit.testing.harness import POLICY, Harness, Trace
+from nodeinit.testing.machines import STANDARD, hooks_that_stop, own_phases
 from nodeinit.testing.positions import Recorder
 from nodeinit.testing.properties import Property
-from nodeinit.testing.report import CheckReport, Failure, failure_of
+from nodeinit.testing.report import CheckReport, EdgeKey, Failure, failure_of
 from nodeinit.testing.scenario import Scenario
 from nodeinit.testing.shrink import shrink
 from nodeinit.testing.trial import Breach
@@ -78,12 +81,14 @@ def check_callback(
     allow_exceptions: tuple[type[Exception], ...] = (),
     hook_deadline: float | None = None,
     scenarios: Sequence[Scenario] = (),
+    machine: str | Definition = STANDARD,
     on_fail: Literal["raise", "return"] = "raise",
 ) -> CheckReport:
     """Run a callback through the real machine in many scenarios, and judge each.
 
     `callback` is a class, a function that makes an instance, or `"module:Class"`; `kwargs` go to it.
-    With `scenarios` only these are run. `expected_failures` maps ids of checks to the reason why they
+    With `scenarios` only these are run. `machine` is the one that runs it: a definition, the name of
+    an installed one, or `"module:ATTR"`. `expected_failures` maps ids of checks to the reason why they
     may fail; one that does not fail is warned about. `allow_exceptions` may leave a hook beside
     `TemporaryError` and `PermanentError`. `hook_deadline` (seconds) is what the config gives a call of
     a hook, if it says so; else it is the default of nodeinit.
@@ -100,6 +105,7 @@ def check_callback(
         expected_failures=expected_failures,
         allow_exceptions=allow_exceptions,
         hook_deadline=hook_deadline,
+        machine=machine,
         scenarios=scenarios,
     )
     for check, verdict in report.expected.items():
@@ -120,6 +126,7 @@ def explored(
     expected_failures: Mapping[str, str] | None = None,
     allow_exceptions: tuple[type[Exception], ...] = (),
     hook_deadline: float | None = None,
+    machine: str | Definition = STANDARD,
     scenarios: Sequence[Scenario] = (),
 ) -> CheckReport:
     """What `check_callback` finds, without an opinion: it neither warns nor raises because of it."""
@@ -132,9 +139,10 @@ def explored(
         properties=properties,
         allow_exceptions=allow_exceptions,
         hook_deadline=hook_deadline or POLICY.hook_deadline,
+        machine=machine,
     )
     with harness:
-        hunt = _Hunt(harness, chosen, seed, expected, kwargs or {})
+        hunt = _Hunt(harness, chosen, seed, expected)
         return hunt.only(scenarios) if scenarios else hunt.all()
 
 
@@ -171,15 +179,14 @@ class _Hunt:
         profile: Profile,
         seed: int,
         expected: Mapping[str, str],
-        kwargs: Mapping[str, Any],
     ) -> None:
         self.harness, self.profile, self.seed = harness, profile, seed
-        self.expected, self.kwargs = expected, kwargs
+        self.expected = expected
         self.found: dict[str, Scenario] = {}
         self.happened: set[str] = set()
         self.untold: dict[str, str] = {}
         self.states: set[str] = {"idle"}
-        self.edges: set[tuple[str, str, str]] = set()
+        self.visits: Counter[EdgeKey] = Counter()
         self.capped = False
         self.explored: Frontier | None = None
         self._began, self._tried = _now(), 0
@@ -216,11 +223,13 @@ class _Hunt:
             yield world, True
             plain.append(self.harness.run(world))
         yield from ((scenario, True) for scenario in LANDMARKS)
-        each = [scenario for trace in plain for scenario in singles(trace)]
+        machine = self.harness.machine
+        hooks = hooks_that_stop(machine)
+        each = [scenario for trace in plain for scenario in singles(trace, hooks)]
         # Spread, so that no kind of fault has to wait for the end of another.
         step = next(n for n in (37, 41, 43, 47) if len(each) % n)
         spread = (each[i * step % len(each)] for i in range(len(each)))
-        random = chance(self.seed)
+        random = chance(self.seed, (*OPS, *own_phases(machine)), hooks)
         for single in spread:
             yield single, False
             yield next(random), False
@@ -240,7 +249,7 @@ class _Hunt:
         self._tried += 1
         trace = self.harness.run(scenario, recorder=recorder)
         self.states.update(trace.states)
-        self.edges |= trace.edges
+        self.visits.update(trace.taken)
         self.happened |= trace.happened
         self.untold.update(trace.untold)
         self.unsupported |= trace.log.unsupported
@@ -264,7 +273,9 @@ class _Hunt:
         if how is None:
             how = self.harness.same(trace, self.harness.run(scenario, seed=1))
         if how is not None:
-            found.append(Breach("H10-deterministic", how, hook=how.split()[0]))
+            hook, _, what = how.partition(" ")
+            line = next((c.where for c in reversed(trace.calls) if c.hook == hook), "")
+            found.append(Breach("H10-deterministic", what, hook=hook, line=line))
         twice = self.harness.run(scenario, twice=True)
         found += [breach for breach in twice.breaches if breach.check == "H8-idempotent"]
         return found
@@ -299,7 +310,7 @@ class _Hunt:
         machine = self.harness.machine
         edges = {(e.sources[0], e.events[0], e.target) for e in machine.singles()}
         states = set(machine.states)
-        missed = sorted(" ".join(map(str, edge)) for edge in edges - self.edges)
+        missed = sorted(" ".join(map(str, edge)) for edge in edges - set(self.visits))
         unseen = sorted(map(str, states - self.states))
         reached = not missed and not unseen
         notes = []
@@ -330,12 +341,14 @@ class _Hunt:
             seed=self.seed,
             sequences=self.sequences,
             states=(len(states & self.states), len(states)),
-            edges=(len(edges & self.edges), len(edges)),
+            edges=(len(edges & set(self.visits)), len(edges)),
             complete=reached and whole and not unsure and not failures,
             checks={c: "excluded" if c in self.expected else v for c, v in verdicts.items()},
             failures=tuple(failures),
             notes=tuple(notes),
             expected={check: verdicts[check] for check in self.expected},
+            visits={edge: self.visits[edge] for edge in sorted(edges)},
+            machine=machine,
         )
 
     def _verdicts(
@@ -376,4 +389,4 @@ class _Hunt:
             message = "was broken once, but not again: state outlives the instances"
             seen = Breach(check, message), harness.run(scenario)
         breach, trace = seen
-        return failure_of(breach, trace, harness.spec.name, self.kwargs, harness.names)
+        return failure_of(breach, trace, harness)

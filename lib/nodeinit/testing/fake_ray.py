@@ -14,6 +14,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from unittest import mock
 
@@ -36,6 +37,8 @@ class FakeGroup:
         self.id = f"pending-{len(ray.made)}"
         self.found: SimGroup | None = None
         self.gone = False
+        self.line = _asked_from()
+        """Where a hook made it, as `file.py:12`."""
 
     @property
     def bundle_count(self) -> int:
@@ -69,7 +72,8 @@ class FakeRay:
         self.loop = loop
         self.made: list[FakeGroup] = []
         self.tasks: set[asyncio.Task[Any]] = set()
-        self.removed_foreign: list[str] = []
+        self.removed_foreign: list[tuple[str, str]] = []
+        """Groups that hooks removed and had not made, each with where."""
         self.empty = False
         self._source = source
 
@@ -126,7 +130,7 @@ class FakeRay:
         if found is None:
             return
         if all(found is not made.found for made in self.made):
-            self.removed_foreign.append(found.name)
+            self.removed_foreign.append((found.name, _asked_from()))
         for name, live in list(self.cluster.groups.items()):
             if live is found:
                 del self.cluster.groups[name]
@@ -273,6 +277,18 @@ def patched(modules: Sequence[Any], now: Callable[[], FakeRay]) -> Iterator[None
                             setattr(module, bound, fake)
                             stack.callback(setattr, module, bound, real)
         yield
+
+
+def _asked_from() -> str:
+    """The line of the callback that is being run: the innermost that is neither ours nor Ray's."""
+    frame: FrameType | None = sys._getframe(1)
+    here = str(Path(__file__).parent)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(here) and "/ray/" not in file:
+            return f"{Path(file).name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
 
 
 def _row(group: SimGroup) -> dict[str, Any]:

@@ -57,8 +57,11 @@ MOMENTS = (
 )
 
 
-def build(choose: Choose) -> Scenario:
-    """A world that usually has room, and what goes wrong in it."""
+def build(choose: Choose, ops: Sequence[str] = OPS, hooks: Sequence[str] = HOOKS) -> Scenario:
+    """A world that usually has room, and what goes wrong in it.
+
+    `ops` are the operations that may, `hooks` those in which another callback may fail.
+    """
     tp, pp = choose(SIZES)
     gpus = [choose((8, 8, 4, 2, 1, 0)) for _ in range(choose((2, 1, 3, 4)))]
     if choose((True,) * 7 + (False,)) and sum(g // tp for g in gpus) < pp:
@@ -73,7 +76,7 @@ def build(choose: Choose) -> Scenario:
     others: list[Other] = []
     if theme in ("faults", "all"):
         for _ in range(choose(several)):
-            op, kind = choose(OPS), choose((*KINDS, "kill", "steal"))
+            op, kind = choose(ops), choose((*KINDS, "kill", "steal"))
             faults.append(SimFault(op, kind, choose((0, 0, 0, 1, 1, 2)), choose(node_ids)))
     if theme in ("acts", "all"):
         for _ in range(choose(several)):
@@ -83,7 +86,7 @@ def build(choose: Choose) -> Scenario:
             host = "abcde"[len(gpus)] if what == "join" else _host(what, choose(node_ids))
             acts.append(Act(choose(MOMENTS), what, host, choose((0, 0, 1))))
     if theme == "others" or choose((False,) * 5 + (True,)):
-        others.append(Other(choose(HOOKS), choose(("permanent", "temporary")), choose((0, 0, 1))))
+        others.append(Other(choose(hooks), choose(("permanent", "temporary")), choose((0, 0, 1))))
     return Scenario(
         gpus=tuple(gpus),
         tp=tp,
@@ -133,14 +136,14 @@ def _host(what: str, node_id: str) -> str:
     return node_id if what in ("kill", "steal") else ""
 
 
-def chance(seed: int) -> Iterator[Scenario]:
-    """Scenarios without end, always the same ones for a seed."""
+def chance(seed: int, ops: Sequence[str] = OPS, hooks: Sequence[str] = HOOKS) -> Iterator[Scenario]:
+    """Scenarios without end, always the same ones for a seed; `ops` and `hooks` as for `build`."""
     rng = random.Random(seed)
     while True:
-        yield build(rng.choice)
+        yield build(rng.choice, ops, hooks)
 
 
-def singles(trace: Trace) -> Iterator[Scenario]:
+def singles(trace: Trace, hooks: Sequence[str] = HOOKS) -> Iterator[Scenario]:
     """Everything that can go wrong once in a world, given its run in which nothing did."""
     world = trace.scenario
     for op, calls in sorted(trace.cluster.calls.items()):
@@ -166,13 +169,13 @@ def singles(trace: Trace) -> Iterator[Scenario]:
             yield attrs.evolve(world, acts=(Act(at, "steal", world.node_ids[-1]),))
             yield attrs.evolve(world, acts=(Act(at, "disk_full"),))
             yield attrs.evolve(world, acts=(Act(at, "release"),))
-    yield from _with_others(world)
+    yield from _with_others(world, hooks)
 
 
-def _with_others(world: Scenario) -> Iterator[Scenario]:
+def _with_others(world: Scenario, hooks: Sequence[str]) -> Iterator[Scenario]:
     """Another callback fails; in the second call of a hook, while a lost node heals."""
     lost = Act(20.0, "kill", world.node_ids[0])
-    for hook in HOOKS:
+    for hook in hooks:
         for kind in ("permanent", "temporary"):
             yield attrs.evolve(world, others=(Other(hook, kind),))
             yield attrs.evolve(world, others=(Other(hook, kind, 1),), acts=(lost,))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -24,15 +25,16 @@ from nodeinit.context import CallbackCtx
 from nodeinit.download.store import published_path
 from nodeinit.download.tiny_model import make_tiny_model
 from nodeinit.errors import ConfigError, Fault, PermanentError, TemporaryError
+from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.events import Frame
 from nodeinit.fsm.hooks import BoundCallback
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
-from nodeinit.fsm.registry import load_machine
 from nodeinit.fsm.snapshot import Step
 from nodeinit.node.phases import NodePhase
 from nodeinit.testing import fake_ray
 from nodeinit.testing.asked import judge_asked, judge_refusal, judge_reservation
 from nodeinit.testing.hidden import reaches
+from nodeinit.testing.machines import STANDARD, hooks_that_stop, machine_to_check, name_of_machine
 from nodeinit.testing.outside import LINES, Outside
 from nodeinit.testing.positions import Recorder
 from nodeinit.testing.properties import Property, broken, happened
@@ -113,11 +115,14 @@ class Trace(Trial):
 class Saboteur:
     """Another callback of the same config, which fails where the scenario says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, hooks: Sequence[str]) -> None:
         self.failures: tuple[Other, ...] = ()
         self.calls: dict[str, int] = {}
+        self.hooks = frozenset(hooks)
+        for hook in hooks:
+            setattr(self, hook, functools.partial(self._fail, hook))
 
-    def _fail(self, hook: str) -> None:
+    def _fail(self, hook: str, _ctx: CallbackCtx) -> None:
         call = self.calls.get(hook, 0)
         self.calls[hook] = call + 1
         for other in self.failures:
@@ -125,28 +130,13 @@ class Saboteur:
                 kind = TemporaryError if other.kind == "temporary" else PermanentError
                 raise kind("another callback of the config failed")
 
-    def on_before_init(self, ctx: CallbackCtx) -> None:
-        """Fails if it is to fail here."""
-        self._fail("on_before_init")
-
-    def on_before_download(self, ctx: CallbackCtx) -> None:
-        """Fails if it is to fail here."""
-        self._fail("on_before_download")
-
-    def on_before_placement(self, ctx: CallbackCtx) -> None:
-        """Fails if it is to fail here."""
-        self._fail("on_before_placement")
-
-    def on_after_init(self, ctx: CallbackCtx) -> None:
-        """Fails if it is to fail here."""
-        self._fail("on_after_init")
-
 
 class Harness:
     """Runs scenarios of one callback. A context manager: it patches what hooks see of the world.
 
-    `callback` is a class, a function that makes an instance, or `"module:Class"`. Raises
-    `ConfigError` for anything else, and for what is no callback.
+    `callback` is a class, a function that makes an instance, or `"module:Class"`; `machine` is a
+    definition, the name of an installed one, or `"module:ATTR"`. Raises `ConfigError` for anything
+    else, and for what is no callback.
     """
 
     def __init__(
@@ -157,13 +147,15 @@ class Harness:
         properties: Sequence[Property] = (),
         allow_exceptions: tuple[type[Exception], ...] = (),
         hook_deadline: float = POLICY.hook_deadline,
+        machine: str | Definition = STANDARD,
     ) -> None:
         self.spec = CallbackSpec(callback, dict(kwargs or {}))
         instance = make_callback(self.spec)
         if instance is callback:
             problem = "is an instance, and every run needs a fresh one"
             raise ConfigError(Fault("callback", problem, self.spec.name, "give its class"))
-        self.machine = load_machine("node_init")
+        self.machine = machine_to_check(machine)
+        self.machine_name = name_of_machine(machine)
         self.hooks = check_hooks(self.spec, instance, self.machine.hooks)
         self.properties = tuple(properties)
         self.runs = 0
@@ -174,7 +166,7 @@ class Harness:
         self._loop.limit(ROUNDS, STANDING)
         self._outside = Outside(self._loop)
         self._watched = Watched.of(self.spec, self.hooks, instance)
-        self._saboteur = Saboteur()
+        self._saboteur = Saboteur(hooks_that_stop(self.machine))
         self._modules = _modules_of(instance, callback)
         self._ray: fake_ray.FakeRay | None = None
         self._stack = contextlib.ExitStack()
@@ -198,6 +190,12 @@ class Harness:
     def names(self) -> dict[str, str]:
         """What reports call the paths that differ from machine to machine."""
         return {str(self._source): "<model_source>", str(self._store): "<store>"}
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files of the callback's own code, by the names that reports have."""
+        paths = [getattr(module, "__file__", None) for module in self._modules]
+        return {Path(path).name: path for path in paths if path}
 
     def _now_ray(self) -> fake_ray.FakeRay:
         assert self._ray is not None
@@ -270,8 +268,7 @@ class Harness:
         own = BoundCallback(
             self.spec.name, self._watched, frozenset(self.hooks), True, CallbackSpec(self._watched)
         )
-        others = frozenset(name for name in vars(Saboteur) if name.startswith("on_"))
-        return [own, BoundCallback("another", self._saboteur, others)]
+        return [own, BoundCallback("another", self._saboteur, self._saboteur.hooks)]
 
     def _judge(self, trace: Trace, call: Call) -> None:
         """What the answer of a hook says about the cluster, and the author's own properties."""
@@ -292,8 +289,9 @@ class Harness:
     def _judge_end(self, trace: Trace) -> None:
         """What the callback itself made and left behind."""
         ray = self._now_ray()
-        for name in ray.removed_foreign:
-            trace.say("R3-foreign", f"a hook removed the group {name}, which it did not make")
+        for name, line in ray.removed_foreign:
+            what = f"a hook removed the group {name}, which it did not make"
+            trace.say("R3-foreign", what, line=line)
         if ray.empty:
             trace.say("P9-nonempty", "a hook asked Ray for a bundle with nothing in it")
         if any(trace.scenario.taken) and FOREIGN not in trace.cluster.groups:
@@ -303,12 +301,13 @@ class Harness:
             return  # whoever released it may still close what the callback made
         for group in ray.left:
             made = group.found.name if group.found else "which still waits for its place"
-            trace.say("R2-leak", f"left behind in {trace.end.state}: a group of a hook's, {made}")
+            what = f"left behind in {trace.end.state}: a group of a hook's, {made}"
+            trace.say("R2-leak", what, line=group.line)
         running = {c.hook for c in trace.calls if c.ended is None}
         left = trace.tasks_soon or [t for t in trace.tasks_left if t not in ray.tasks]
         if left and not running:
             what = f"{len(left)} task(s) of a hook run on in {trace.end.state}"
-            trace.say("R4-tasks", what, **_origin(left, trace.calls))
+            trace.say("R4-tasks", what, line=_origin(left[0]))
 
     def _judge_lost_tasks(self, trace: Trace) -> None:
         """No hook hears of a release, but who closes the callback then must find its tasks."""
@@ -319,7 +318,7 @@ class Harness:
         lost = [task for task in running if not reaches(roots, task)]
         if lost:
             what = f"{len(lost)} task(s) run on that the callback does not know any more"
-            trace.say("R4-tasks", what, **_origin(lost, trace.calls))
+            trace.say("R4-tasks", what, line=_origin(lost[0]))
 
     def same(self, one: Trace, other: Trace, ignore: str = "") -> str | None:
         """How the hooks of two runs of a scenario answered differently; `None` if they did not.
@@ -352,13 +351,10 @@ class Harness:
             shutil.rmtree(self._source, ignore_errors=True)
 
 
-def _origin(tasks: Sequence[asyncio.Task[Any]], calls: Sequence[Call]) -> dict[str, str]:
-    """Where in the callback the code of a task stands."""
-    code = getattr(tasks[0].get_coro(), "cr_code", None)
-    if code is None:
-        return {}
-    hook = calls[-1].hook if calls else ""
-    return {"hook": hook, "line": f"{Path(code.co_filename).name}:{code.co_firstlineno}"}
+def _origin(task: asyncio.Task[Any]) -> str:
+    """Where in the callback the code of a task stands; which hook began it is not known."""
+    code = getattr(task.get_coro(), "cr_code", None)
+    return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code is not None else ""
 
 
 def _modules_of(instance: Any, callback: Any) -> list[Any]:

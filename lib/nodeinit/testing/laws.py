@@ -5,7 +5,6 @@ They judge what the cluster really holds, not what the machine says of itself.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from typing import TYPE_CHECKING
 
@@ -105,9 +104,10 @@ def _judge_patience(trial: Trial, step: Step) -> None:
 
 def _judge_ready(trial: Trial, step: Step) -> None:
     ctx, cluster = step.after.ctx, trial.cluster
-    hooks_took = sum(run.seconds for run in step.hooks)
-    judged = asyncio.get_running_loop().time() - hooks_took - 0.1 - trial.slack
+    observed = _observed_at(trial, step)
+    judged = observed - 0.1 - trial.slack
     died_since = {node_id for at, node_id in trial.killed if at >= judged}
+    died_since |= {node_id for at, node_id in cluster.deaths if at > observed}
     if ctx.placement is None:
         trial.say("R1-ready", "ready without a placement")
         return
@@ -131,6 +131,18 @@ def _judge_ready(trial: Trial, step: Step) -> None:
         mode = mode_on(ctx, node_id, ctx.placement.hosts)
         if not cluster.is_complete(node_id, ctx.model.manifest, mode):
             trial.say("R6-download", f"ready without a complete model on {node_id}")
+
+
+def _observed_at(trial: Trial, ready: Step) -> float:
+    """When the placement of a ready node was observed; only the watch can know what died since.
+
+    In the standard machine that is just before the hooks of the edge into `ready`. Phases of a
+    user's own may stand between.
+    """
+    for step in reversed([*trial.driver.steps, ready]):
+        if step.before.ctx.observed is not step.after.ctx.observed:
+            return step.at - sum(run.seconds for run in step.hooks)
+    return ready.at
 
 
 def judge_end(trial: Trial, ended: float) -> None:

@@ -31,6 +31,11 @@ class Property:
             return "sometimes:" + re.sub(r"\W+", "-", self.sometimes).strip("-").lower()
         return f"prop:{getattr(self.check, '__name__', 'property')}"
 
+    @property
+    def home(self) -> str:
+        """Where it can be imported from, as `module:name`."""
+        return f"{self.check.__module__}:{self.check.__qualname__}"
+
 
 def ensures(hook: str) -> Callable[[Callable[..., Any]], Property]:
     """`@ensures("on_before_download")`: after each return of a hook, given `(before, after)`."""

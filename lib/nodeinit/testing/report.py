@@ -1,60 +1,89 @@
-"""What a check found, for people: the law, the world in words, the steps, and how to see it again."""
+"""What a check came to, as values: every report (text, JSON, JUnit, HTML, …) is made of these."""
 
 from __future__ import annotations
 
 import json
-import re
+import linecache
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from nodeinit.context import FIELDS
-from nodeinit.fsm.events import Event
-from nodeinit.fsm.snapshot import Step
-from nodeinit.testing.checks import CHECKS, SET, hint_of
-from nodeinit.testing.harness import Trace
+from nodeinit.fsm.definition import Definition
+from nodeinit.testing.checks import hint_of
+from nodeinit.testing.path import Taken, path_of, tidied
+from nodeinit.testing.reporting.paste import given_json, pasted
+from nodeinit.testing.reporting.text import failure_text, report_text, summary_of
 from nodeinit.testing.scenario import Scenario
+from nodeinit.testing.scenario_line import to_line
 from nodeinit.testing.trial import Breach
 
-WIDTH = 110
-STEPS = 10
-_RESULTS = {"plan", "model", "placement", "observed", "nodes", "attempt", "llm_config"}
+if TYPE_CHECKING:
+    from nodeinit.testing.harness import Harness, Trace
+
+EdgeKey = tuple[str, str, str]
+"""An edge by its words: from, event, to."""
 
 
 @attrs.frozen
 class Failure:
     """A law that is broken, in the smallest scenario in which it was seen to be.
 
-    Without `events` it is about no scenario in particular: something never happened in any.
+    `events` is the path of that run (none: it is about no scenario in particular, something never
+    happened in any); `hook` is to blame, if one is, at `line` (`file.py:12`), whose text is `source`.
+    `reproduce` is the command that runs it again, `kwargs` and `machine` what the callback was made
+    and run with (no `machine`: the standard one), `origin` where a property of the author's own that
+    is broken can be imported from.
     """
 
     check: str
     message: str
     scenario: Scenario
-    events: tuple[str, ...]
+    events: tuple[Taken, ...]
     hint: str
     hook: str = ""
     line: str = ""
+    source: str = ""
     reproduce: str = ""
-    paste: tuple[str, ...] = ()
+    kwargs: Mapping[str, Any] = attrs.field(factory=dict)
+    machine: str = ""
+    origin: str = ""
+
+    @property
+    def worst(self) -> int:
+        """The index in `events` where it went wrong: the last step of the hook to blame, or the last."""
+        blamed = [
+            i
+            for i, taken in enumerate(self.events)
+            if self.hook
+            and (self.hook in taken.hooks or any(self.hook in each for each in taken.meanwhile))
+        ]
+        return blamed[-1] if blamed else len(self.events) - 1
 
     def text(self, callback: str) -> str:
         """The report: at most 25 lines."""
-        blamed = f"{self.hook}: " if self.hook else ""
-        lines = [
-            f"{callback} breaks {self.check}: {_says(self.check)}",
-            *(f"  {line}" for line in clipped(f"{blamed}{self.message}").splitlines()[:2]),
-            *([f"  at {self.line}"] if self.line else []),
-            f"  hint: {self.hint}",
-            *([f"  world: {world(self.scenario)}"] if self.events else []),
-            *(f"  {line}" for line in went_wrong(self.scenario)[:3]),
-            *(f"  {event}" for event in self.events),
-            *([f"  again: {self.reproduce}"] if self.reproduce else []),
-            *(f"    {line}" for line in self.paste),
-        ]
-        return "\n".join(lines)
+        return failure_text(self, callback)
+
+    def paste(self, callback: str) -> tuple[str, ...]:
+        """A test that fails while the law is broken."""
+        return pasted(self, callback)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The failure for programs; `nodeinit replay` reads it."""
+        plain = given_json(self.kwargs)
+        return {
+            "check": self.check,
+            "events": [taken.to_dict() for taken in self.events],
+            "scenario": self.scenario.to_dict(),
+            "message": self.message,
+            "hint": self.hint,
+            "hook": self.hook,
+            "line": self.line,
+            "reproduce": self.reproduce,
+            **({"kwargs": plain} if plain else {}),
+            **({"machine": self.machine} if self.machine else {}),
+        }
 
 
 @attrs.frozen
@@ -62,9 +91,10 @@ class CheckReport:
     """What a check came to.
 
     `checks` says for each id `passed`, `failed`, `inconclusive` or `excluded`. `sequences` counts the
-    runs, `states` and `edges` how many of the machine's were reached, of how many. `complete` says
-    that all of them were, and that no sequence within the bounds that the notes state was left out.
-    `expected` says what the excluded ones would have come to: what was to fail and `passed` is stale.
+    runs, `states` and `edges` how many of the machine's were reached, of how many; `visits` says how
+    often each edge was taken. `complete` says that all of them were, and that no sequence within the
+    bounds that the notes state was left out. `expected` says what the excluded ones would have come
+    to: what was to fail and `passed` is stale.
     """
 
     callback: str
@@ -78,6 +108,8 @@ class CheckReport:
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     expected: Mapping[str, str] = attrs.field(factory=dict)
+    visits: Mapping[EdgeKey, int] = attrs.field(factory=dict)
+    machine: Definition | None = attrs.field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -86,21 +118,11 @@ class CheckReport:
 
     def summary(self) -> str:
         """The verdict in one line."""
-
-        def of(found: int, all_of_them: int) -> str:
-            return f"{found}/{all_of_them}"
-
-        reached = f"{of(*self.states)} states, {of(*self.edges)} edges"
-        verdict = f"{len(self.failures)} failed" if self.failures else "no law is broken"
-        return (
-            f"{verdict}: {self.callback}: {self.sequences} sequences, {reached} "
-            f"(checks {SET}, profile {self.profile}, seed {self.seed})"
-        )
+        return summary_of(self)
 
     def text(self) -> str:
-        """All failures, and the verdict."""
-        blocks = [failure.text(self.callback) for failure in self.failures]
-        return "\n\n".join([*blocks, "\n".join([self.summary(), *self.notes])])
+        """The whole report: the failures, or one line, and what was not reached."""
+        return report_text(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The report for programs."""
@@ -112,145 +134,42 @@ class CheckReport:
             "states": list(self.states),
             "edges": list(self.edges),
             "checks": dict(self.checks),
-            "failures": [
-                {
-                    "check": failure.check,
-                    "events": list(failure.events),
-                    "scenario": failure.scenario.to_dict(),
-                    "message": failure.message,
-                    "hint": failure.hint,
-                    "hook": failure.hook,
-                    "line": failure.line,
-                    "reproduce": failure.reproduce,
-                }
-                for failure in self.failures
-            ],
+            "failures": [failure.to_dict() for failure in self.failures],
             "notes": list(self.notes),
         }
 
 
-def failure_of(
-    breach: Breach, trace: Trace, callback: str, kwargs: Mapping[str, Any], names: Mapping[str, str]
-) -> Failure:
-    """The failure that a breach in a run is. `names` stand for paths that differ by machine."""
-
-    def tidy(text: str) -> str:
-        for path, name in names.items():
-            text = text.replace(path, name)
-        return re.sub(r"0x[0-9a-f]{6,}", "0x…", text)
-
-    scenario = trace.scenario
+def failure_of(breach: Breach, trace: Trace, harness: Harness) -> Failure:
+    """The failure that a breach in a run is."""
+    names, kwargs = harness.names, dict(harness.spec.kwargs)
     return Failure(
-        breach.check,
-        tidy(breach.message),
-        scenario,
-        tuple(tidy(line) for line in steps(trace.driver.steps)),
-        hint_of(breach.check),
-        breach.hook,
-        breach.line,
-        reproduction(callback, kwargs, scenario),
-        paste(breach.check, callback, kwargs, scenario),
+        check=breach.check,
+        message=tidied(breach.message, names),
+        scenario=trace.scenario,
+        events=path_of(trace, names),
+        hint=hint_of(breach.check),
+        hook=breach.hook,
+        line=breach.line,
+        source=_source(breach.line, harness.files),
+        reproduce=_again(harness, kwargs, trace.scenario),
+        kwargs=kwargs,
+        machine=harness.machine_name,
+        origin=next((p.home for p in harness.properties if p.id == breach.check), ""),
     )
 
 
-def reproduction(callback: str, kwargs: Mapping[str, Any], scenario: Scenario) -> str:
+def _again(harness: Harness, kwargs: Mapping[str, Any], scenario: Scenario) -> str:
     """The command that runs it again."""
-    given = f" --kwargs {shlex.quote(json.dumps(dict(kwargs)))}" if kwargs else ""
-    return f"nodeinit check {callback}{given} --scenario {shlex.quote(scenario.to_json())}"
+    words: Sequence[str] = ["nodeinit", "check", harness.spec.name]
+    plain = given_json(kwargs)
+    if plain:
+        words = [*words, "--kwargs", json.dumps(plain)]
+    if harness.machine_name:
+        words = [*words, "--machine", harness.machine_name]
+    return shlex.join([*words, "--scenario", to_line(scenario)])
 
 
-def paste(
-    check: str, callback: str, kwargs: Mapping[str, Any], scenario: Scenario
-) -> tuple[str, ...]:
-    """A test that runs it again."""
-    kind = callback.rpartition(":")[2].rpartition(".")[2]
-    name = re.sub(r"\W+", "_", f"{kind}_{check}").lower()
-    given = f"kwargs={dict(kwargs)!r}, " if kwargs else ""
-    return (
-        f"def test_{name}():",
-        f"    check_callback({kind}, {given}scenarios=[{scenario.to_python()}])",
-    )
-
-
-def world(scenario: Scenario) -> str:
-    """The hosts and the request, in words."""
-    hosts = []
-    for i, (node_id, gpus) in enumerate(zip(scenario.node_ids, scenario.gpus, strict=True)):
-        taken = scenario.taken[i] if i < len(scenario.taken) else 0
-        hosts.append(f"{node_id} with {gpus} GPU" + (f" ({taken} taken)" if taken else ""))
-    request = f"tensor {scenario.tp} x pipeline {scenario.pp}, pin {scenario.pin}"
-    return f"{', '.join(hosts)}; {request}{'' if scenario.heal else ', not healed'}"
-
-
-def went_wrong(scenario: Scenario) -> list[str]:
-    """The faults and acts, in words."""
-    found = []
-    for fault in scenario.faults:
-        on = f" of {fault.node_id}" if fault.kind in ("kill", "steal") else ""
-        found.append(f"fault: {fault.kind}{on} in call {fault.call + 1} of {fault.op}")
-    for act in scenario.acts:
-        later = f" (+{act.rounds} turns)" if act.rounds else ""
-        found.append(
-            f"from outside: {act.what} {act.node_id}".rstrip() + f" at {act.at:g} s{later}"
-        )
-    for other in scenario.others:
-        found.append(f"another callback fails ({other.kind}) in {other.hook} #{other.call + 1}")
-    return found
-
-
-def steps(all_steps: Sequence[Step]) -> list[str]:
-    """The steps of a run, numbered, each with its hooks and what changed in the context."""
-    told = [s for s in all_steps if s.before.state != s.after.state or s.hooks]
-    lines = [f"{n:2}. {_step(step)}" for n, step in enumerate(told, 1)]
-    if len(lines) > STEPS:
-        left_out = len(lines) - STEPS + 1
-        lines = [*lines[:2], f"    … {left_out} steps …", *lines[3 - STEPS :]]
-    return [clipped(line) for line in lines]
-
-
-def _step(step: Step) -> str:
-    event = str(step.occurred.event)
-    if step.occurred.event is Event.ERRORED and step.occurred.reason is not None:
-        event += f" ({step.occurred.reason.code})"
-    hooks = [f"{run.hook}{' ✗' if run.error else ''}" for run in step.hooks if _own(run.callback)]
-    parts = [f"{step.at:g} s  {event}: {step.before.state} -> {step.after.state}"]
-    if hooks:
-        parts.append(f"hooks {', '.join(hooks)}")
-    changed = _changes(step)
-    if changed:
-        parts.append(f"changed {changed}")
-    return "; ".join(parts)
-
-
-def _own(callback: str) -> bool:
-    return callback != "another"
-
-
-def _changes(step: Step) -> str:
-    before, after = step.before.ctx, step.after.ctx
-    found = []
-    for name in FIELDS:
-        old, new = getattr(before, name), getattr(after, name)
-        if old is new or old == new:
-            continue
-        if name in _RESULTS:
-            found.append(name)
-        elif name in ("custom_data", "extra_init_kwargs"):
-            keys = sorted(k for k in {*old, *new} if old.get(k, _RESULTS) != new.get(k, _RESULTS))
-            found.append(f"{name}[{', '.join(keys)}]")
-        else:
-            found.append(
-                f"{name}={type(new).__name__}" if not isinstance(new, str) else f"{name}={new}"
-            )
-    return ", ".join(found)
-
-
-def _says(check: str) -> str:
-    found = CHECKS.get(check)
-    return found.says if found else "a property of your own"
-
-
-def clipped(text: str) -> str:
-    """A line of a report, short enough to be read."""
-    lines = text.splitlines() or [""]
-    return "\n".join(line if len(line) <= WIDTH else line[: WIDTH - 1] + "…" for line in lines)
+def _source(line: str, files: Mapping[str, str]) -> str:
+    """The text of a line of the callback's own files."""
+    name, _, number = line.rpartition(":")
+    return linecache.getline(files[name], int(number)).strip() if name in files else ""

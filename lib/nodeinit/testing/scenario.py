@@ -133,7 +133,7 @@ class Scenario:
 
     def to_python(self) -> str:
         """An expression to paste: only what differs from the default is said."""
-        return _expression(self)
+        return expression(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: only what differs from the default is said."""
@@ -150,7 +150,7 @@ class Scenario:
         try:
             return cls.from_dict(json.loads(text))
         except (ValueError, TypeError, KeyError, ConfigError) as error:
-            raise _unreadable(text, str(error)) from None
+            raise unreadable(text, str(error)) from None
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Scenario:
@@ -176,12 +176,13 @@ _USUAL = Scenario()
 ODD = ("labels", "kinds", "kind", "gpu", "cpu", "strategy", "topology", "span_tp")
 
 
-def _unreadable(text: str, why: str) -> ConfigError:
-    remedy = "give the JSON that a report of `nodeinit check` printed"
+def unreadable(text: str, why: str) -> ConfigError:
+    """The error of a text that was to be a scenario."""
+    remedy = "give what a report of `nodeinit check` printed"
     return ConfigError(Fault("--scenario", f"is no scenario: {why}", repr(text), remedy))
 
 
-def _said(value: Any) -> dict[str, Any]:
+def said(value: Any) -> dict[str, Any]:
     """The fields of a value that differ from their defaults."""
     return {
         field.name: found
@@ -192,18 +193,19 @@ def _said(value: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if attrs.has(type(value)):
-        return {name: _plain(item) for name, item in _said(value).items()}
+        return {name: _plain(item) for name, item in said(value).items()}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
 
 
-def _expression(value: Any) -> str:
+def expression(value: Any) -> str:
+    """A value of a scenario as Python: only what differs from the default is said."""
     if attrs.has(type(value)):
-        said = ", ".join(f"{name}={_expression(item)}" for name, item in _said(value).items())
-        return f"{type(value).__name__}({said})"
+        inside = ", ".join(f"{name}={expression(item)}" for name, item in said(value).items())
+        return f"{type(value).__name__}({inside})"
     if isinstance(value, tuple):
-        inside = ", ".join(map(_expression, value))
+        inside = ", ".join(map(expression, value))
         return f"({inside},)" if len(value) == 1 else f"({inside})"
     return repr(value)
 

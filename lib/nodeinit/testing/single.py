@@ -35,15 +35,12 @@ def run_scenario(
     ) as harness:
         trace = harness.run(scenario or Scenario(), seed=seed)
     if trace.breaches and not may_break:
-        raise AssertionError("\n\n".join(told(trace, harness, kwargs or {})))
+        raise AssertionError("\n\n".join(told(trace, harness)))
     return trace
 
 
-def told(trace: Trace, harness: Harness, kwargs: Mapping[str, Any]) -> list[str]:
+def told(trace: Trace, harness: Harness) -> list[str]:
     """The report of each law that a run broke, once."""
     name = harness.spec.name
     first = {breach.check: breach for breach in reversed(trace.breaches)}
-    return [
-        failure_of(breach, trace, name, kwargs, harness.names).text(name)
-        for breach in reversed(first.values())
-    ]
+    return [failure_of(breach, trace, harness).text(name) for breach in reversed(first.values())]

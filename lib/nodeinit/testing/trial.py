@@ -81,13 +81,18 @@ class Trial:
         return [s.after.state for s in self.driver.steps if s.before.state != s.after.state]
 
     @property
-    def edges(self) -> set[tuple[str, str, str]]:
-        """The edges that were taken: from, event, to."""
-        return {
+    def taken(self) -> list[tuple[str, str, str]]:
+        """The edges that were taken, in order: from, event, to."""
+        return [
             (step.before.state, str(step.occurred.event), step.after.state)
             for step in self.driver.steps
             if step.edge is not None and step.accepted
-        }
+        ]
+
+    @property
+    def edges(self) -> set[tuple[str, str, str]]:
+        """The edges that were taken, each once."""
+        return set(self.taken)
 
     def soon_after(self) -> None:
         """Called a little after the end: whatever nobody told to stop is still there."""
