@@ -21,7 +21,7 @@ from nodeinit.testing import CheckReport, Profile, Scenario, check_callback, ens
 from nodeinit.testing.path import Change
 from nodeinit.testing.reporting import registry
 from nodeinit.testing.reporting.registry import files, formats, render, write
-from tests.testing import correct
+from tests.testing import bugs, correct
 
 QUICK = Profile("some", 1, 60, after_failure=60)
 
@@ -308,3 +308,15 @@ def test_many_events_still_fit() -> None:
     assert 25 >= len(lines)
     assert 110 >= max(map(len, lines))
     assert "more steps …" in text and f"{len(events)}. " in text
+
+
+def test_what_never_happened_has_no_scenario() -> None:
+    report = report_of(bugs.ReturnsDict, scenarios=[Scenario()])
+    [failure] = report.failures
+    nowhere = attrs.evolve(failure, events=(), reproduce="", hook="", line="")
+    vain = attrs.evolve(report, failures=(nowhere,))
+    for format in formats():
+        for text in files(vain, format).values():
+            assert "again" not in text.lower() and "def test_" not in text
+            assert "world" not in text.lower()
+    assert "breaks H1-return" in render(vain, "text")

@@ -14,7 +14,7 @@ from nodeinit.fsm.definition import Definition
 from nodeinit.testing.checks import hint_of
 from nodeinit.testing.path import Taken, path_of, tidied
 from nodeinit.testing.reporting.paste import given_json, pasted
-from nodeinit.testing.reporting.text import failure_text, report_text
+from nodeinit.testing.reporting.text import failure_text, report_text, verdict_line
 from nodeinit.testing.scenario import Scenario
 from nodeinit.testing.scenario_line import to_line
 from nodeinit.testing.trial import Breach
@@ -29,6 +29,8 @@ EdgeKey = tuple[str, str, str]
 @attrs.frozen
 class Failure:
     """A law that is broken, in the smallest scenario in which it was seen to be.
+
+    Without `events` it is about no scenario in particular, and nothing reproduces it.
 
     `events` is the path of that run; `hook` is to blame, if one is, at `line` (`file.py:12`), whose
     text is `source`. `reproduce` is the command that runs it again, `kwargs` and `machine` what the
@@ -66,7 +68,7 @@ class Failure:
 
     def paste(self, callback: str) -> tuple[str, ...]:
         """A test that fails while the law is broken."""
-        return pasted(self, callback)
+        return pasted(self, callback) if self.events else ()
 
     def to_dict(self) -> dict[str, Any]:
         """The failure for programs; `nodeinit replay` reads it."""
@@ -112,8 +114,12 @@ class CheckReport:
         """Whether nothing is broken. What was not reached is not known: see `complete`."""
         return not self.failures
 
+    def summary(self) -> str:
+        """The verdict in one line."""
+        return verdict_line(self)
+
     def text(self) -> str:
-        """The whole report: the failures, or one line, and what was not reached."""
+        """All failures, and the verdict with what was not reached."""
         return report_text(self)
 
     def to_dict(self) -> dict[str, Any]:

@@ -41,6 +41,7 @@ _ACTS = {
     "cancel": "somebody cancels",
     "release": "somebody releases the node",
     "kill": "host {node_id} dies",
+    "join": "a host joins, {node_id}",
     "steal": "somebody takes what is free on {node_id}",
     "disk_full": "the journal cannot be written any more",
 }
