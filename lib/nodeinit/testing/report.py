@@ -14,7 +14,7 @@ from nodeinit.fsm.definition import Definition
 from nodeinit.testing.checks import hint_of
 from nodeinit.testing.path import Taken, path_of, tidied
 from nodeinit.testing.reporting.paste import given_json, pasted
-from nodeinit.testing.reporting.text import failure_text, report_text, summary_of
+from nodeinit.testing.reporting.text import failure_text, report_text, verdict_line
 from nodeinit.testing.scenario import Scenario
 from nodeinit.testing.scenario_line import to_line
 from nodeinit.testing.trial import Breach
@@ -30,11 +30,12 @@ EdgeKey = tuple[str, str, str]
 class Failure:
     """A law that is broken, in the smallest scenario in which it was seen to be.
 
-    `events` is the path of that run (none: it is about no scenario in particular, something never
-    happened in any); `hook` is to blame, if one is, at `line` (`file.py:12`), whose text is `source`.
-    `reproduce` is the command that runs it again, `kwargs` and `machine` what the callback was made
-    and run with (no `machine`: the standard one), `origin` where a property of the author's own that
-    is broken can be imported from.
+    Without `events` it is about no scenario in particular, and nothing reproduces it.
+
+    `events` is the path of that run; `hook` is to blame, if one is, at `line` (`file.py:12`), whose
+    text is `source`. `reproduce` is the command that runs it again, `kwargs` and `machine` what the
+    callback was made and run with (no `machine`: the standard one), `origin` where a property of the
+    author's own that is broken can be imported from.
     """
 
     check: str
@@ -67,7 +68,7 @@ class Failure:
 
     def paste(self, callback: str) -> tuple[str, ...]:
         """A test that fails while the law is broken."""
-        return pasted(self, callback)
+        return pasted(self, callback) if self.events else ()
 
     def to_dict(self) -> dict[str, Any]:
         """The failure for programs; `nodeinit replay` reads it."""
@@ -118,10 +119,10 @@ class CheckReport:
 
     def summary(self) -> str:
         """The verdict in one line."""
-        return summary_of(self)
+        return verdict_line(self)
 
     def text(self) -> str:
-        """The whole report: the failures, or one line, and what was not reached."""
+        """All failures, and the verdict with what was not reached."""
         return report_text(self)
 
     def to_dict(self) -> dict[str, Any]:

@@ -31,9 +31,9 @@ class Saved:
 
 
 def save(report: CheckReport, directory: Path | str) -> list[Path]:
-    """Write each failure of a report to a file of its own; the same failure has the same name."""
+    """Write each failure that has a scenario to a file; the same failure has the same name."""
     made = []
-    for failure in report.failures:
+    for failure in filter(lambda found: found.events, report.failures):
         data = {"callback": report.callback, **failure.to_dict()}
         kind = home_of(report.callback)[1]
         name = f"{kind}-{failure.check}-{_digest(failure.scenario)}".replace(":", "-")

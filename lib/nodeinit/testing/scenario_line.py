@@ -9,7 +9,7 @@ Every word is a field of the world (`gpus=2,2`, `tp=2`, `heal=no`), a fault (`OP
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -59,9 +59,23 @@ def read_scenario(text: str) -> Scenario:
 
 
 def _said(value: Any) -> str:
+    """A field's value as one word: spaces are `+`, and there are commas between several."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text.replace(" ", "+")
+
+
+def _value(text: str, default: Any) -> Any:
+    """What a word says, of the kind that the field's default is of."""
+    if isinstance(default, bool):
+        if text not in ("yes", "no"):
+            raise ValueError(f"{text!r} is neither yes nor no")
+        return text == "yes"
+    if isinstance(default, int | float):
+        return type(default)(text)
+    plain = text.replace("+", " ")
+    return plain.split(",") if isinstance(default, tuple) else plain
 
 
 def runs(faults: Sequence[SimFault]) -> list[tuple[SimFault, int]]:
@@ -108,27 +122,7 @@ def _read(word: str, data: dict[str, Any]) -> None:
                 data.setdefault("faults", []).append(attrs.asdict(fault))
     else:
         name, equals, value = word.partition("=")
-        read = _FIELDS.get(name)
-        if not equals or read is None:
+        field = next((each for each in attrs.fields(Scenario) if each.name == name), None)
+        if not equals or field is None or name in _EVENTS:
             raise ValueError(f"{word!r} is neither a field, a fault nor an act")
-        data[name] = read(value)
-
-
-def _flag(text: str) -> bool:
-    if text not in ("yes", "no"):
-        raise ValueError(f"{text!r} is neither yes nor no")
-    return text == "yes"
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
-
-
-_FIELDS: dict[str, Callable[[str], Any]] = {
-    "gpus": _numbers,
-    "taken": _numbers,
-    "tp": int,
-    "pp": int,
-    "heal": _flag,
-    "pin": str,
-}
+        data[name] = _value(value, field.default)

@@ -42,6 +42,8 @@ class Call:
     cancelled_at: float | None = None
     own_cancels: int = 0
     there: Any = None
+    cancelled_in: int = 0
+    """The line that waited when it was cancelled."""
     line: int = 0
 
     @property
@@ -238,7 +240,8 @@ class Log:
         if call.cancelled_at is None or task is None or not task.cancelling():
             return
         how = "raised another error" if call.error is not None else "returned"
-        self.say("H6-cancel", f"was cancelled, and {how} as if nothing had happened", call)
+        where = f" in line {call.cancelled_in}" if call.cancelled_in else ""
+        self.say("H6-cancel", f"was cancelled{where}, and {how} as if nothing had happened", call)
 
     def _cleaned_up(self, call: Call) -> None:
         if call.cancelled_at is None or call.ended is None:
@@ -354,7 +357,7 @@ class _Stepped:
         if overdue and self.call.cancelled_at is None:
             self.log.elapsed(self.call)
         if self.call.cancelled_at is None or cancels == 1:
-            self.call.cancelled_at = now
+            self.call.cancelled_at, self.call.cancelled_in = now, self.call.line
 
     def _on(self, value: Any, error: BaseException | None) -> Any:
         task = asyncio.current_task()

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from nodeinit.testing.checks import SET
+from nodeinit.testing.reporting.paste import imports
 from nodeinit.testing.reporting.style import STYLE
 from nodeinit.testing.reporting.words import law, went_wrong, world
 
@@ -49,13 +50,16 @@ def _failure(report: CheckReport, failure: Failure) -> Iterator[str]:
     if failure.line:
         yield f"<pre><b>{escape(failure.line)}</b>  {escape(failure.source)}</pre>"
     yield f"<p><b>Hint:</b> {escape(failure.hint)}</p>"
+    if not failure.events:
+        yield "</section>"
+        return
     around = "; ".join([world(failure.scenario), *went_wrong(failure.scenario)])
     yield f"<p><b>World:</b> {escape(around)}</p>"
     yield "<div class=wide><table><tr><th>#<th>at<th>event<th>from<th>to<th>hooks<th>changed</tr>"
     for number, taken in enumerate(failure.events, 1):
         yield _step(number, taken, number - 1 == failure.worst)
     yield "</table></div>"
-    test = "\n".join(failure.paste(report.callback))
+    test = "\n".join([*imports((failure,), report.callback), "", *failure.paste(report.callback)])
     yield f"<p>Again:</p><pre>{escape(failure.reproduce)}</pre>"
     yield f"<p>As a test:</p><pre>{escape(test)}</pre></section>"
 

@@ -58,7 +58,8 @@ def drawn(machine: Definition, failure: Failure | None = None) -> str:
     if inside:
         boxed = [f"    {line}" for state in inside for line in _node(state)]
         states += [f'subgraph {box}["{BOX}"]', *boxed, "end"]
-    styles = [f"linkStyle {','.join(map(str, n))} {how}" for how, n in links.items() if n]
+    styles = [f"style {box} fill:none,stroke:#94a3b8"] if inside else []
+    styles += [f"linkStyle {','.join(map(str, n))} {how}" for how, n in links.items() if n]
     lines = [*states, *body, *styles, *_classes(diagram, path.bad)]
     return "\n".join(["flowchart LR", *(f"    {line}" for line in lines)]) + "\n"
 

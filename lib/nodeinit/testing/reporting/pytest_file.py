@@ -18,12 +18,13 @@ def render_pytest(report: CheckReport) -> str:
     if not importable(callback):
         remedy = "move the class to the top level of a module"
         raise ConfigError(Fault("callback", "cannot be imported by a test", callback, remedy))
+    failures = tuple(failure for failure in report.failures if failure.events)
     lines = [f'"""Scenarios in which {callback} broke a law: found by `nodeinit check`."""', ""]
-    if report.failures:
-        lines += imports(report.failures, callback)
+    if failures:
+        lines += imports(failures, callback)
     else:
-        lines.append("# No law was broken: there is nothing to reproduce.")
-    for failure in report.failures:
+        lines.append("# There is nothing to reproduce.")
+    for failure in failures:
         head, *body = failure.paste(callback)
         lines += ["", "", f"# {failure.check}: {law(failure.check)}.", head, *body]
     return "\n".join(lines) + "\n"

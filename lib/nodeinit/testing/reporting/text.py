@@ -18,14 +18,17 @@ STEPS = 12
 
 
 def report_text(report: CheckReport) -> str:
-    """The failures, or one line, and what was not reached."""
+    """The failures, and the verdict with what was not reached."""
     blocks = [failure_text(failure, report.callback) for failure in report.failures]
-    return "\n\n".join([*blocks, "\n".join([summary_of(report), *report.notes])])
+    return "\n\n".join([*blocks, "\n".join([verdict_line(report), *report.notes])])
 
 
-def summary_of(report: CheckReport) -> str:
-    """The verdict in one line."""
-    of = "{}/{}".format
+def verdict_line(report: CheckReport) -> str:
+    """What it came to, in one line."""
+
+    def of(found: int, all_of_them: int) -> str:
+        return f"{found}/{all_of_them}"
+
     reached = f"{of(*report.states)} states, {of(*report.edges)} edges"
     verdict = f"{len(report.failures)} failed" if report.failures else "no law is broken"
     return (
@@ -44,7 +47,11 @@ def failure_text(failure: Failure, callback: str) -> str:
         *wrapped(f"{blamed}{said[0]}", "  ", 3),
         *([clipped(where)] if failure.line else []),
         *wrapped(f"hint: {failure.hint}", "  ", 2),
-        *(wrapped(f"world: {world(failure.scenario)}", "  ", 2) if failure.events else ()),
+    ]
+    if not failure.events:
+        return "\n".join(head)
+    head += [
+        *wrapped(f"world: {world(failure.scenario)}", "  ", 2),
         *(clipped(f"  {line}") for line in _some(went_wrong(failure.scenario), 3)),
     ]
     tail = [

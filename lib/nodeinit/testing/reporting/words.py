@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 from nodeinit.testing.checks import CHECKS
 from nodeinit.testing.scenario import Scenario
@@ -19,12 +21,32 @@ def law(check: str) -> str:
 
 def world(scenario: Scenario) -> str:
     """The hosts and the request."""
-    hosts = []
-    for i, (node_id, gpus) in enumerate(zip(scenario.node_ids, scenario.gpus, strict=True)):
-        taken = scenario.taken[i] if i < len(scenario.taken) else 0
-        hosts.append(f"{node_id} with {gpus} GPU" + (f" ({taken} taken)" if taken else ""))
-    request = f"tensor {scenario.tp} x pipeline {scenario.pp}, pin {scenario.pin}"
-    return f"{', '.join(hosts)}; {request}{'' if scenario.heal else ', not healed'}"
+    said = (scenario.kinds, scenario.labels, scenario.taken)
+    hosts = [
+        _host(node_id, gpus, *(_at(each, i) for each in said))
+        for i, (node_id, gpus) in enumerate(zip(scenario.node_ids, scenario.gpus, strict=True))
+    ]
+    asked = [
+        f"tensor {scenario.tp} x pipeline {scenario.pp}",
+        *([f"{scenario.gpu:g} GPU each"] if scenario.gpu != 1 else []),
+        *([f"{scenario.cpu:g} CPU each"] if scenario.cpu else []),
+        *([f"on {scenario.kind}"] if scenario.kind else []),
+        *([scenario.strategy] if scenario.strategy else []),
+        *([f"within one {scenario.topology}"] if scenario.topology else []),
+        *(["span_tp"] if scenario.span_tp else []),
+        f"pin {scenario.pin}",
+        *([] if scenario.heal else ["not healed"]),
+    ]
+    return f"{', '.join(hosts)}; {', '.join(asked)}"
+
+
+def _host(node_id: str, gpus: int, kind: str, labels: str, taken: Any) -> str:
+    what = f"{node_id} with {gpus} {kind or 'GPU'}"
+    return what + (f" ({taken} taken)" if taken else "") + (f" [{labels}]" if labels else "")
+
+
+def _at(values: Sequence[Any], index: int) -> Any:
+    return values[index] if index < len(values) else ""
 
 
 _FAULTS = {
@@ -41,6 +63,7 @@ _ACTS = {
     "cancel": "somebody cancels",
     "release": "somebody releases the node",
     "kill": "host {node_id} dies",
+    "join": "a host joins, {node_id}",
     "steal": "somebody takes what is free on {node_id}",
     "disk_full": "the journal cannot be written any more",
 }
