@@ -6,7 +6,8 @@
         check_callback(MyCallback)
 
 That needs nothing but nodeinit itself. The extra `nodeinit[testing]` brings pytest, where
-`callback_checks` makes a test of each check, and Hypothesis for tests of your own.
+`callback_checks` makes a test of each check, and Hypothesis, for `machine_for` and
+`nodeinit.testing.strategies`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nodeinit.testing.check import CallbackFailed, Profile, check_callback
     from nodeinit.testing.items import callback_checks
+    from nodeinit.testing.machine import machine_for
     from nodeinit.testing.properties import Property, ensures, finally_, sometimes
     from nodeinit.testing.report import CheckReport, Failure
     from nodeinit.testing.scenario import Act, Other, Scenario, SimFault
@@ -36,6 +38,7 @@ __all__ = [
     "check_callback",
     "ensures",
     "finally_",
+    "machine_for",
     "run_scenario",
     "sometimes",
 ]
@@ -43,6 +46,7 @@ __all__ = [
 _HOMES = {
     "check": ("CallbackFailed", "Profile", "check_callback"),
     "items": ("callback_checks",),
+    "machine": ("machine_for",),
     "properties": ("Property", "ensures", "finally_", "sometimes"),
     "report": ("CheckReport", "Failure"),
     "scenario": ("Act", "Other", "Scenario", "SimFault"),

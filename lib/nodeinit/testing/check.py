@@ -18,6 +18,7 @@ from nodeinit.testing.report import CheckReport, Failure, failure_of
 from nodeinit.testing.scenario import Scenario
 from nodeinit.testing.shrink import shrink
 from nodeinit.testing.trial import Breach
+from nodeinit.testing.twice import again as run_again
 
 _now = time.monotonic  # the real one: a check patches what hooks see of it
 
@@ -230,20 +231,10 @@ class _Hunt:
         breaches = list(trace.breaches)
         hot = any(breach.check == "H4-hang" for breach in breaches)
         if again and not hot:
-            breaches += self._again(scenario, trace)
+            breaches += run_again(self.harness, trace)
         for breach in breaches:
             self.found.setdefault(breach.check, scenario)
         return hot
-
-    def _again(self, scenario: Scenario, trace: Trace) -> list[Breach]:
-        """What only shows when it is run again, with other chances, or with hooks called twice."""
-        found = []
-        how = self.harness.same(trace, self.harness.run(scenario, seed=1))
-        if how is not None:
-            found.append(Breach("H10-deterministic", how, hook=how.split()[0]))
-        twice = self.harness.run(scenario, twice=True)
-        found += [breach for breach in twice.breaches if breach.check == "H8-idempotent"]
-        return found
 
     def _breaks(self, check: str) -> Callable[[Scenario], tuple[Breach, Trace] | None]:
         """A function that runs a scenario and gives the breach of one check in it."""
@@ -252,7 +243,7 @@ class _Hunt:
             trace = self.harness.run(scenario)
             breaches = list(trace.breaches)
             if check in ("H8-idempotent", "H10-deterministic"):
-                breaches += self._again(scenario, trace)
+                breaches += run_again(self.harness, trace)
             return next(((b, trace) for b in breaches if b.check == check), None)
 
         return run
