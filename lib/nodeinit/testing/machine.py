@@ -51,6 +51,7 @@ class NodeMachine(RuleBasedStateMachine):
     @initialize(world=worlds())
     def world(self, world: Scenario) -> None:
         """The hosts, what is asked of them, and the node comes up."""
+        __tracebackhide__ = True
         self.scenario = world
         self.run()
 
@@ -61,6 +62,7 @@ class NodeMachine(RuleBasedStateMachine):
     )
     def step(self, what: str, moment: int, host: int) -> None:
         """Something is done to the node from outside, at a moment at which something happens."""
+        __tracebackhide__ = True
         found = moments(self.trace)
         at, rounds = found[moment % len(found)]
         node_id = self._host(host) if what in ("kill", "steal") else ""
@@ -74,6 +76,7 @@ class NodeMachine(RuleBasedStateMachine):
     )
     def cluster_fails(self, op: str, kind: str, call: int, host: int) -> None:
         """A call of the cluster goes wrong."""
+        __tracebackhide__ = True
         node_id = self._host(host) if kind in ("kill", "steal") else None
         self._add(faults=SimFault(op, kind, call, node_id))
 
@@ -84,6 +87,7 @@ class NodeMachine(RuleBasedStateMachine):
     )
     def another_callback_fails(self, hook: str, kind: str, call: int) -> None:
         """Another callback of the same config fails."""
+        __tracebackhide__ = True
         self._add(others=Other(hook, kind, call))
 
     def run(self) -> None:
@@ -94,6 +98,7 @@ class NodeMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Judge what only shows when it is run again, and give back what the harness holds."""
+        __tracebackhide__ = True
         try:
             if hasattr(self, "trace") and not self.trace.breaches:
                 self._judge(again(self.harness, self.trace))
@@ -106,6 +111,7 @@ class NodeMachine(RuleBasedStateMachine):
 
     def _add(self, **events: Any) -> None:
         """One more thing that goes wrong; then all of it is run."""
+        __tracebackhide__ = True
         more: dict[str, Any] = {
             name: (*getattr(self.scenario, name), event) for name, event in events.items()
         }
