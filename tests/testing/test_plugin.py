@@ -111,10 +111,14 @@ def test_they_are_chosen_as_any_test_is(here: pytest.Pytester) -> None:
     here.makeini("[pytest]\ncallback_checks =\n    own_callbacks:Bad\n    own_callbacks:Good\n")
     some = run(here, *QUICK, "-k", "own_callbacks:Bad[H1-return]", "-q")
     none = run(here, "-m", "not callback_checks", test="def test_own(): pass")
+    [own] = here.path.glob("test_*.py")
+    of_a_file, of_a_folder = run(here, str(own)), run(here, *QUICK, "--collect-only", ".")
 
     assert {"failed": 1, "deselected": 2 * len(CHECKS) - 1} == outcomes(some)
     assert {"passed": 1, "deselected": 2 * len(CHECKS)} == outcomes(none)
     assert "sequences" not in none.stdout.str()
+    assert {"passed": 1} == outcomes(of_a_file), "the settings are for whole runs"
+    of_a_folder.stdout.fnmatch_lines([f"*collected {2 * len(CHECKS) + 1} items"])
 
 
 @pytest.mark.parametrize(

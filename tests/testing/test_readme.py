@@ -32,7 +32,7 @@ def author(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makepyfile(**dict(BLOCKS))
     pytester.makeconftest(
         "from hypothesis import settings\n"
-        "settings.register_profile('few', max_examples=5, database=None)\n"
+        "settings.register_profile('few', max_examples=4, database=None)\n"
         "settings.load_profile('few')\n"
     )
     return pytester
@@ -62,9 +62,9 @@ def test_the_bugs_of_the_callback_are_found(author: pytest.Pytester) -> None:
 
 def test_mended_it_passes(author: pytest.Pytester) -> None:
     author.makepyfile(my_module=MENDED)
-    result = author.runpytest_inprocess(*QUIET, *QUICK, "--callback=my_module:MyCallback")
+    result = author.runpytest_inprocess(*QUIET, *QUICK, "-rs")
 
     found = outcomes(result)
     assert {"passed", "skipped"} == set(found), result.stdout.str()
-    assert 2 * len(CHECKS) + 2 + 4 == sum(found.values())
-    assert "M5 is inconclusive" in author.runpytest_inprocess(*QUIET, *QUICK, "-rs").stdout.str()
+    assert len(CHECKS) + 2 + 4 == sum(found.values())
+    assert "M5 is inconclusive" in result.stdout.str()
