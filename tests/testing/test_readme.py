@@ -43,8 +43,6 @@ def test_its_files_are_all_here() -> None:
     assert ["my_module", "test_contract", "test_runs", "test_with_hypothesis"] == [
         name for name, _ in BLOCKS
     ]
-    for check in CHECKS:
-        assert f"| {check} | " in README
 
 
 def test_the_bugs_of_the_callback_are_found(author: pytest.Pytester) -> None:
