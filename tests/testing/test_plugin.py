@@ -37,6 +37,9 @@ class Bad:
     def on_before_init(self, ctx):
         return {}
 
+class Worse(Bad):
+    pass
+
 class Counted(Good):
     made = 0
     def __init__(self, often=1):
@@ -108,10 +111,14 @@ def test_they_are_chosen_as_any_test_is(here: pytest.Pytester) -> None:
     here.makeini("[pytest]\ncallback_checks =\n    own_callbacks:Bad\n    own_callbacks:Good\n")
     some = run(here, *QUICK, "-k", "own_callbacks:Bad[H1-return]", "-q")
     none = run(here, "-m", "not callback_checks", test="def test_own(): pass")
+    [own] = here.path.glob("test_*.py")
+    of_a_file, of_a_folder = run(here, str(own)), run(here, *QUICK, "--collect-only", ".")
 
     assert {"failed": 1, "deselected": 2 * len(CHECKS) - 1} == outcomes(some)
     assert {"passed": 1, "deselected": 2 * len(CHECKS)} == outcomes(none)
     assert "sequences" not in none.stdout.str()
+    assert {"passed": 1} == outcomes(of_a_file), "the settings are for whole runs"
+    of_a_folder.stdout.fnmatch_lines([f"*collected {2 * len(CHECKS) + 1} items"])
 
 
 @pytest.mark.parametrize(
@@ -268,7 +275,7 @@ GROUPED = """
 from own_callbacks import *
 from nodeinit.testing import callback_checks
 
-@callback_checks(Good, Bad, profile=FEW)
+@callback_checks(Good, Bad, scenarios=[Scenario()])
 def test_contract(check):
     with open("ran.txt", "a") as file:
         file.write(f"{check}\\n")
@@ -279,10 +286,10 @@ def test_contract(check):
 def test_under_xdist_every_callback_is_told_once(here: pytest.Pytester) -> None:
     pytest.importorskip("xdist")
     here.makepyfile(GROUPED)
-    named = ["--callback=own_callbacks:Other", *QUICK]
+    named = ["--callback=own_callbacks:Worse", *QUICK]
     result = here.runpytest_subprocess(*QUIET, "-n2", *named)
 
-    assert {"failed": 1, "skipped": 3, "passed": 3 * len(CHECKS) - 4} == outcomes(result)
+    assert {"failed": 2, "skipped": 3, "passed": 3 * len(CHECKS) - 5} == outcomes(result)
     assert 3 == len([line for line in result.outlines if " sequences, " in line])
     ran = (here.path / "ran.txt").read_text().splitlines()
     assert 2 * len(CHECKS) == len(set(ran))

@@ -30,7 +30,7 @@ from nodeinit.testing.strategies import (
 )
 
 register()
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=25, deadline=None)
 QUIET = settings(max_examples=2_000, deadline=None, phases=[Phase.generate, Phase.shrink])
 
 

@@ -7,6 +7,7 @@ are the same every time.
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import shutil
@@ -59,6 +60,7 @@ def _holds(directory: Path, files: dict[str, bytes]) -> bool:
         return False
 
 
+@functools.cache
 def _files() -> dict[str, bytes]:
     config = {
         "architectures": ["LlamaForCausalLM"],

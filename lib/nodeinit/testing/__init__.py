@@ -6,7 +6,8 @@
         check_callback(MyCallback)
 
 That needs nothing but nodeinit itself. The extra `nodeinit[testing]` brings pytest, where
-`callback_checks` makes a test of each check, and Hypothesis for tests of your own.
+`callback_checks` makes a test of each check, and Hypothesis, for `machine_for` and
+`nodeinit.testing.strategies`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from nodeinit.testing.check import CallbackFailed, Profile, check_callback
     from nodeinit.testing.exploring import Exploration, explore
     from nodeinit.testing.items import callback_checks
+    from nodeinit.testing.machine import machine_for
     from nodeinit.testing.mutating import MutationReport, mutate
     from nodeinit.testing.properties import Property, ensures, finally_, sometimes
     from nodeinit.testing.replaying import replay
@@ -42,6 +44,7 @@ __all__ = [
     "ensures",
     "explore",
     "finally_",
+    "machine_for",
     "mutate",
     "replay",
     "run_scenario",
@@ -52,6 +55,7 @@ _HOMES = {
     "check": ("CallbackFailed", "Profile", "check_callback"),
     "exploring": ("Exploration", "explore"),
     "items": ("callback_checks",),
+    "machine": ("machine_for",),
     "mutating.survivors": ("MutationReport", "mutate"),
     "properties": ("Property", "ensures", "finally_", "sometimes"),
     "replaying": ("replay",),

@@ -23,6 +23,7 @@ from nodeinit.testing.report import CheckReport, EdgeKey, Failure, failure_of
 from nodeinit.testing.scenario import Scenario
 from nodeinit.testing.shrink import shrink
 from nodeinit.testing.trial import Breach
+from nodeinit.testing.twice import again as run_again
 
 _now = time.monotonic  # the real one: a check patches what hooks see of it
 
@@ -256,29 +257,13 @@ class _Hunt:
         breaches = list(trace.breaches)
         hung = any(breach.check == "H4-hang" for breach in breaches)
         if again and not hung:
-            breaches += self._again(scenario, trace)
+            breaches += run_again(self.harness, trace)
         for breach in breaches:
             self.found.setdefault(breach.check, scenario)
         if set(self.found) - set(self.expected):
             left = self.profile.after_failure if self._after is None else self._after
             # What runs hot takes long.
             self._after = left - (self.harness.runs - before) - (50 if trace.log.hot else 0)
-
-    def _again(self, scenario: Scenario, trace: Trace) -> list[Breach]:
-        """What only shows when it is run again, with other chances, or with hooks called twice."""
-        found = []
-        # A hook may note what time it is; what it asks for is the same on another day.
-        later = self.harness.run(scenario, seed=1, later=True)
-        how = self.harness.same(trace, later, ignore="custom_data")
-        if how is None:
-            how = self.harness.same(trace, self.harness.run(scenario, seed=1))
-        if how is not None:
-            hook, _, what = how.partition(" ")
-            line = next((c.where for c in reversed(trace.calls) if c.hook == hook), "")
-            found.append(Breach("H10-deterministic", what, hook=hook, line=line))
-        twice = self.harness.run(scenario, twice=True)
-        found += [breach for breach in twice.breaches if breach.check == "H8-idempotent"]
-        return found
 
     def _breaks(self, check: str) -> Callable[[Scenario], tuple[Breach, Trace] | None]:
         """A function that runs a scenario and gives the breach of one check in it."""
@@ -287,7 +272,7 @@ class _Hunt:
             trace = self.harness.run(scenario)
             breaches = list(trace.breaches)
             if check in ("H8-idempotent", "H10-deterministic"):
-                breaches += self._again(scenario, trace)
+                breaches += run_again(self.harness, trace)
             return next(((b, trace) for b in breaches if b.check == check), None)
 
         return run

@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "callback_checks",
         type="linelist",
         default=[],
-        help="callbacks that every run checks, one module:Class on each line",
+        help="callbacks to check, one module:Class on each line, unless files or tests are named",
     )
 
 
@@ -57,8 +57,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _named(config: pytest.Config) -> list[str]:
-    """The callbacks of the command line and of the settings, each once."""
-    return list(dict.fromkeys([*config.getoption("callback"), *config.getini("callback_checks")]))
+    """The callbacks of the command line and of the settings, each once.
+
+    Whoever asks for single files or tests does not ask for the callbacks of the settings.
+    """
+    here = config.invocation_params.dir
+    whole = all((here / argument).is_dir() for argument in config.args)
+    of_settings = config.getini("callback_checks") if whole else []
+    return list(dict.fromkeys([*config.getoption("callback"), *of_settings]))
 
 
 # -- tests -----------------------------------------------------------------------------------------

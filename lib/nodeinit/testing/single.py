@@ -30,6 +30,7 @@ def run_scenario(
     Raises `AssertionError` with the report when a law is broken, unless it `may_break`: then
     `trace.breaches` tells. Raises `ConfigError` when the callback cannot be used.
     """
+    __tracebackhide__ = True
     with Harness(
         callback, kwargs, properties=properties, allow_exceptions=allow_exceptions
     ) as harness:
