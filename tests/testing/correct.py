@@ -173,4 +173,16 @@ class SaysThatThereIsNoRoom:
             raise NoCapacityError("too few GPUs")
 
 
-ALL = (Nothing, Patient, Refuses, CleansUp, Juggles, Asks, Spreads, Async, Logs, RunsALoopOfItsOwn, SaysThatThereIsNoRoom)
+ALL = (
+    Nothing,
+    Patient,
+    Refuses,
+    CleansUp,
+    Juggles,
+    Asks,
+    Spreads,
+    Async,
+    Logs,
+    RunsALoopOfItsOwn,
+    SaysThatThereIsNoRoom,
+)

@@ -25,7 +25,9 @@ BROKEN, UNUSABLE = 1, 2
     help="How much is tried.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Where chance begins.")
-@click.option("--hook-deadline", type=float, help="Seconds for each call of a hook, as in the config.")
+@click.option(
+    "--hook-deadline", type=float, help="Seconds for each call of a hook, as in the config."
+)
 @click.option("--scenario", metavar="JSON", help="Run this scenario alone, as a report printed it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
 def check(

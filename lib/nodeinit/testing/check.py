@@ -10,6 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from nodeinit.errors import ConfigError, Fault, NodeInitError
+from nodeinit.testing.again import COMPARING, compared
 from nodeinit.testing.checks import CHECKS
 from nodeinit.testing.generate import LANDMARKS, WORLDS, chance, singles
 from nodeinit.testing.harness import POLICY, Harness, Trace
@@ -18,6 +19,9 @@ from nodeinit.testing.report import CheckReport, Failure, failure_of
 from nodeinit.testing.scenario import Scenario
 from nodeinit.testing.shrink import shrink
 from nodeinit.testing.trial import Breach
+
+UNWATCHED = ("H4-hang", "H5-blocking", "H6-cancel", "R2-leak", "R3-foreign", "R4-tasks")
+"""What cannot be said of work that is done in threads, in other programs and over sockets."""
 
 _now = time.monotonic  # the real one: a check patches what hooks see of it
 
@@ -201,24 +205,10 @@ class _Hunt:
         breaches = list(trace.breaches)
         hung = any(breach.check == "H4-hang" for breach in breaches)
         if again and not hung:
-            breaches += self._again(scenario, trace)
+            breaches += compared(self.harness, scenario, trace)
         for breach in breaches:
             self.found.setdefault(breach.check, scenario)
         return trace.log.hot
-
-    def _again(self, scenario: Scenario, trace: Trace) -> list[Breach]:
-        """What only shows when it is run again, with other chances, or with hooks called twice."""
-        found = []
-        # A hook may note what time it is; what it asks for is the same on another day.
-        later = self.harness.run(scenario, seed=1, later=True)
-        how = self.harness.same(trace, later, ignore="custom_data")
-        if how is None:
-            how = self.harness.same(trace, self.harness.run(scenario, seed=1))
-        if how is not None:
-            found.append(Breach("H10-deterministic", how, hook=how.split()[0]))
-        twice = self.harness.run(scenario, twice=True)
-        found += [breach for breach in twice.breaches if breach.check == "H8-idempotent"]
-        return found
 
     def _breaks(self, check: str) -> Callable[[Scenario], tuple[Breach, Trace] | None]:
         """A function that runs a scenario and gives the breach of one check in it."""
@@ -226,8 +216,8 @@ class _Hunt:
         def run(scenario: Scenario) -> tuple[Breach, Trace] | None:
             trace = self.harness.run(scenario)
             breaches = list(trace.breaches)
-            if check in ("H8-idempotent", "H10-deterministic"):
-                breaches += self._again(scenario, trace)
+            if check in COMPARING:
+                breaches += compared(self.harness, scenario, trace, only=check)
             return next(((b, trace) for b in breaches if b.check == check), None)
 
         return run
@@ -260,6 +250,9 @@ class _Hunt:
                 "  inconclusive: a hook wanted sockets or other programs, which are not here"
             )
         unsure = self.capped or self.unsupported
+        hidden = self.harness.hidden()
+        notes += [f"  not provable: {how}" for how in (*hidden.state, *hidden.outside)]
+        doubtful = (*(COMPARING if hidden else ()), *(UNWATCHED if hidden.outside else ()))
         return CheckReport(
             callback=self.harness.spec.name,
             profile=self.profile.name,
@@ -267,20 +260,21 @@ class _Hunt:
             sequences=self.sequences,
             states=(len(states & self.states), len(states)),
             edges=(len(edges & self.edges), len(edges)),
-            complete=reached and self.tried_all and not unsure and not failures,
-            checks=self._verdicts(reached, unsure),
+            complete=reached and self.tried_all and not (unsure or failures or hidden),
+            provable=not hidden,
+            checks=self._verdicts(reached, unsure, doubtful),
             failures=tuple(failures),
             notes=tuple(notes),
         )
 
-    def _verdicts(self, reached: bool, unsure: bool) -> dict[str, str]:
+    def _verdicts(self, reached: bool, unsure: bool, doubtful: Sequence[str]) -> dict[str, str]:
         found = {}
         for check in (*CHECKS, *(prop.id for prop in self.harness.properties)):
             if check in self.expected:
                 found[check] = "excluded"
             elif check in self.found:
                 found[check] = "failed"
-            elif unsure or not self.sequences or (check == "M5" and not reached):
+            elif unsure or check in doubtful or (check == "M5" and not reached):
                 found[check] = "inconclusive"
             else:
                 found[check] = "passed"

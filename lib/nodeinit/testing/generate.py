@@ -104,7 +104,10 @@ def _flavour(choose: Choose, gpus: list[int], tp: int, pp: int) -> dict[str, Any
     Where one host must have what is asked for, the first one gets room for it.
     """
     kind = choose((*("",) * 6, "labels", "kinds", "gpu", "strategy", "topology", "span_tp"))
-    each = lambda of: tuple(choose(of) for _ in gpus)  # noqa: E731
+
+    def each(of: Sequence[str]) -> tuple[str, ...]:
+        return tuple(choose(of) for _ in gpus)
+
     room = tp * pp <= 8 and choose((True,) * 7 + (False,))
     if kind in ("kinds", "topology", "strategy") and room:
         gpus[0] = 8

@@ -32,8 +32,8 @@ from nodeinit.fsm.snapshot import Step
 from nodeinit.node.phases import NodePhase
 from nodeinit.testing import fake_ray
 from nodeinit.testing.asked import judge_asked, judge_refusal, judge_reservation
+from nodeinit.testing.hidden import changed, opaque_attributes, reaches, shared_state
 from nodeinit.testing.outside import LINES, Outside
-from nodeinit.testing.hidden import reaches
 from nodeinit.testing.properties import Property, broken
 from nodeinit.testing.scenario import FOREIGN, Other, Scenario
 from nodeinit.testing.trial import Trial, attach, drive
@@ -82,8 +82,8 @@ class Trace(Trial):
         if step.before.state == step.after.state:
             return
         if step.after.state == NodePhase.PLACEMENT:
-            for check, how in judge_reservation(step.after.ctx, self.cluster):
-                self.say(check, how)
+            for check, wrong in judge_reservation(step.after.ctx, self.cluster):
+                self.say(check, wrong)
         for found in self.properties:
             if found.state == step.after.state:
                 how = broken(found, step.after.ctx, self)
@@ -93,6 +93,20 @@ class Trace(Trial):
     def answers(self) -> list[tuple[str, str, Any, str]]:
         """What the hooks answered, for comparing with another run."""
         return [(c.hook, c.node_id, c.after, type(c.error).__name__) for c in self.calls]
+
+
+@attrs.frozen
+class Hidden:
+    """What cannot be proved about a callback: `state` that runs share or that cannot be compared, and
+    what it did `outside`, where nobody watches.
+    """
+
+    state: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.state or self.outside)
 
 
 class Saboteur:
@@ -159,6 +173,9 @@ class Harness:
         self._loop.limit(ROUNDS, STANDING)
         self._outside = Outside(self._loop)
         self._watched = Watched.of(self.spec, self.hooks, instance)
+        self._twin = Watched.of(self.spec, self.hooks, instance, twin=True)
+        self._variant = ""
+        self._opaque: set[str] = set()
         self._saboteur = Saboteur()
         self._modules = _modules_of(instance, callback)
         self._ray: fake_ray.FakeRay | None = None
@@ -171,6 +188,7 @@ class Harness:
         self._stack.enter_context(_quiet())
         self._stack.enter_context(self._outside.patched(self._modules))
         self._stack.enter_context(fake_ray.patched(self._modules, self._now_ray))
+        self._before = shared_state(self._modules)
         self._stack.callback(self._loop.close)
         self._stack.callback(self._clear)
         return self
@@ -189,14 +207,16 @@ class Harness:
         return self._ray
 
     def run(
-        self, scenario: Scenario, *, seed: int = 0, twice: bool = False, later: bool = False
+        self, scenario: Scenario, *, seed: int = 0, twice: bool = False, variant: str = ""
     ) -> Trace:
         """Run one scenario to its end. With `twice`, hooks are also called again, for H8 alone.
 
-        `later` is the same run on another day, by the clock on the wall.
+        A `variant` must not matter: `later` (another day, by the clock on the wall), `twin` (sync
+        hooks are async, and the reverse), `beside` (two callbacks that do nothing, around it).
         """
         self.runs += 1
-        self._outside.reset(seed, later=later)
+        self._variant = variant
+        self._outside.reset(seed, later=variant == "later")
         self._clear()
         try:
             return run_virtual(self._prepared(scenario, twice), loop=self._loop)
@@ -208,7 +228,21 @@ class Harness:
                 trace.say("M3", str(stuck))
             return trace
         finally:
-            self._watched.log = None
+            self._watched.log = self._twin.log = None
+            if twice:
+                for instance in self._trace.log.instances():
+                    self._opaque.update(opaque_attributes(instance))
+
+    def hidden(self) -> Hidden:
+        """What the callback keeps where no run shows it, so far."""
+        shared = changed(self._before, shared_state(self._modules))
+        return Hidden(
+            (
+                *(f"{name} changed, and outlives the instances" for name in shared),
+                *(f"self.{name} cannot be compared" for name in sorted(self._opaque)),
+            ),
+            tuple(f"a hook used {name}" for name in sorted(self._outside.used)),
+        )
 
     async def _prepared(self, scenario: Scenario, twice: bool) -> Trace:
         cluster = scenario.cluster()
@@ -225,7 +259,7 @@ class Harness:
             hook_deadline=self._policy.hook_deadline,
         )
         trace = Trace(scenario, cluster, BOUND, log=log, properties=self.properties)
-        self._trace, self._watched.log = trace, log
+        self._trace, self._watched.log, self._twin.log = trace, log, log
         self._saboteur.calls.clear()
         self._saboteur.failures = scenario.others
         config = scenario.config(str(self._source), str(self._store))
@@ -238,11 +272,13 @@ class Harness:
         return trace
 
     def _callbacks(self) -> list[BoundCallback]:
+        watched = self._twin if self._variant == "twin" else self._watched
         own = BoundCallback(
-            self.spec.name, self._watched, frozenset(self.hooks), True, CallbackSpec(self._watched)
+            self.spec.name, watched, frozenset(self.hooks), True, CallbackSpec(watched)
         )
         others = frozenset(name for name in vars(Saboteur) if name.startswith("on_"))
-        return [own, BoundCallback("another", self._saboteur, others)]
+        idle = [BoundCallback("another", Saboteur(), others)] if self._variant == "beside" else []
+        return [*idle, own, *idle, BoundCallback("another", self._saboteur, others)]
 
     def _judge(self, trace: Trace, call: Call) -> None:
         """What the answer of a hook says about the cluster, and the author's own properties."""
@@ -292,12 +328,13 @@ class Harness:
             what = f"{len(lost)} task(s) run on that the callback does not know any more"
             trace.say("R4-tasks", what, **_origin(lost, trace.calls))
 
-    def same(self, one: Trace, other: Trace, ignore: str = "") -> str | None:
+    def same(self, one: Trace, other: Trace, ignore: str = "", *, hosts: bool = True) -> str | None:
         """How the hooks of two runs of a scenario answered differently; `None` if they did not.
 
-        A field of the context may be ignored.
+        A field of the context may be ignored, and what hooks did on `hosts`, side by side.
         """
-        for mine, theirs in zip(one.answers(), other.answers(), strict=False):
+        calls = [[a for a in run.answers() if hosts or not a[1]] for run in (one, other)]
+        for mine, theirs in zip(*calls, strict=False):
             if mine[:2] != theirs[:2] or mine[3] != theirs[3]:
                 return f"{mine[0]} went differently in the same run of a new instance"
             if mine[2] is None or theirs[2] is None:

@@ -60,7 +60,8 @@ class CheckReport:
 
     `checks` says for each id `passed`, `failed`, `inconclusive` or `excluded`. `sequences` counts the
     runs, `states` and `edges` how many of the machine's were reached, of how many. `complete` says
-    that all of them were, and the whole budget was used.
+    that all of them were, and the whole budget was used. `provable` is false when the callback keeps
+    state where runs cannot be told apart by it, or works where nobody watches: `notes` say what.
     """
 
     callback: str
@@ -73,6 +74,7 @@ class CheckReport:
     checks: Mapping[str, str]
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
+    provable: bool = True
 
     @property
     def ok(self) -> bool:
@@ -98,6 +100,7 @@ class CheckReport:
             "callback": self.callback,
             "sequences": self.sequences,
             "complete": self.complete,
+            "provable": self.provable,
             "states": list(self.states),
             "edges": list(self.edges),
             "checks": dict(self.checks),

@@ -90,7 +90,7 @@ class Scenario:
     def size(self) -> int:
         """How much there is to read in it; shrinking makes it smaller."""
         events = len(self.faults) + len(self.acts) + len(self.others)
-        odd = sum(getattr(self, name) != getattr(_USUAL, name) for name in ODD)
+        odd = sum(bool(getattr(self, n) != getattr(_USUAL, n)) for n in ODD)
         return 10 * events + len(self.gpus) + self.tp * self.pp + 2 * len(self.taken) + 2 * odd
 
     def cluster(self) -> SimCluster:

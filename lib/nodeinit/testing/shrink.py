@@ -10,7 +10,6 @@ import attrs
 from nodeinit.clusters.simulated import SimFault
 from nodeinit.testing.scenario import ODD, Act, Scenario
 
-
 _TYPICAL: tuple[dict[str, Any], ...] = (
     {"gpus": (1,), "tp": 2, "pp": 1, "taken": (), "labels": (), "kinds": ()},  # no room
     *({"acts": (Act(at, "cancel"),)} for at in (1.0, 5.0, 8.0, 20.0)),
