@@ -138,6 +138,7 @@ class _Hunt:
         self.harness, self.profile, self.seed = harness, profile, seed
         self.expected, self.kwargs = expected, kwargs
         self.found: dict[str, Scenario] = {}
+        self.found_at: dict[str, int] = {}
         self.states: set[str] = {"idle"}
         self.edges: set[tuple[str, str, str]] = set()
         self.capped = False
@@ -173,10 +174,10 @@ class _Hunt:
         """First what is plain; then single faults and chance, in turns."""
         worlds = WORLDS[: self.profile.worlds]
         plain = []
+        yield from ((scenario, False) for scenario in (*worlds, *LANDMARKS))
+        yield from ((scenario, True) for scenario in (*worlds, *LANDMARKS))
         for world in worlds:
-            yield world, True
             plain.append(self.harness.run(world))
-        yield from ((scenario, True) for scenario in LANDMARKS)
         each = [scenario for trace in plain for scenario in singles(trace)]
         # Spread, so that no kind of fault has to wait for the end of another.
         step = next(n for n in (37, 41, 43, 47) if len(each) % n)
@@ -208,6 +209,7 @@ class _Hunt:
             breaches += compared(self.harness, scenario, trace)
         for breach in breaches:
             self.found.setdefault(breach.check, scenario)
+            self.found_at.setdefault(breach.check, self.harness.runs)
         return trace.log.hot
 
     def _breaks(self, check: str) -> Callable[[Scenario], tuple[Breach, Trace] | None]:
@@ -293,4 +295,5 @@ class _Hunt:
             message = "was broken once, but not again: state outlives the instances"
             seen = Breach(check, message), harness.run(scenario)
         breach, trace = seen
-        return failure_of(breach, trace, harness.spec.name, self.kwargs, harness.names)
+        found = failure_of(breach, trace, harness.spec.name, self.kwargs, harness.names)
+        return attrs.evolve(found, sequence=self.found_at.get(check, 0))

@@ -306,7 +306,7 @@ class Harness:
         if any(trace.scenario.taken) and FOREIGN not in trace.cluster.groups:
             trace.say("R3-foreign", f"the group {FOREIGN} is gone")
         if trace.end.state not in (Frame.FAILED, Frame.CANCELLED):
-            self._judge_lost_tasks(trace)
+            self._judge_lost(trace)
             return  # whoever released it may still close what the callback made
         for group in ray.left:
             made = group.found.name if group.found else "which still waits for its place"
@@ -317,12 +317,17 @@ class Harness:
             what = f"{len(left)} task(s) of a hook run on in {trace.end.state}"
             trace.say("R4-tasks", what, **_origin(left, trace.calls))
 
-    def _judge_lost_tasks(self, trace: Trace) -> None:
-        """No hook hears of a release, but who closes the callback then must find its tasks."""
+    def _judge_lost(self, trace: Trace) -> None:
+        """No hook hears of a release, but who closes the callback then must find what it made."""
         running = [task for task in self._outside.tasks if not task.done()]
-        if not running:
+        left = [group for group in self._now_ray().left if not group.named]
+        if not running and not left:
             return
-        roots = [*trace.log.instances(), *map(vars, self._modules)]
+        ctx = trace.end.ctx
+        brought = [ctx.placement_group, ctx.custom_data, ctx.extra_init_kwargs]
+        roots = [*trace.log.instances(), *map(vars, self._modules), *brought]
+        if not all(reaches(roots, group) for group in left):
+            trace.say("R2-leak", "left behind: a group that the callback does not know any more")
         lost = [task for task in running if not reaches(roots, task)]
         if lost:
             what = f"{len(lost)} task(s) run on that the callback does not know any more"

@@ -25,7 +25,10 @@ _RESULTS = {"plan", "model", "placement", "observed", "nodes", "attempt", "llm_c
 
 @attrs.frozen
 class Failure:
-    """A law that is broken, in the smallest scenario in which it was seen to be."""
+    """A law that is broken, in the smallest scenario in which it was seen to be.
+
+    `sequence` is the number of the run that showed it first.
+    """
 
     check: str
     message: str
@@ -34,6 +37,7 @@ class Failure:
     hint: str
     hook: str = ""
     line: str = ""
+    sequence: int = 0
     reproduce: str = ""
     paste: tuple[str, ...] = ()
 
@@ -113,6 +117,7 @@ class CheckReport:
                     "hint": failure.hint,
                     "hook": failure.hook,
                     "line": failure.line,
+                    "sequence": failure.sequence,
                     "reproduce": failure.reproduce,
                 }
                 for failure in self.failures
@@ -181,7 +186,8 @@ def went_wrong(scenario: Scenario) -> list[str]:
         on = f" of {fault.node_id}" if fault.kind in ("kill", "steal") else ""
         found.append(f"fault: {fault.kind}{on} in call {fault.call + 1} of {fault.op}")
     for act in scenario.acts:
-        later = f" (+{act.rounds} turns)" if act.rounds else ""
+        later = f" (+{act.rounds} turns)" if act.rounds > 0 else " (before the first step)"
+        later = later if act.rounds else ""
         found.append(
             f"from outside: {act.what} {act.node_id}".rstrip() + f" at {act.at:g} s{later}"
         )

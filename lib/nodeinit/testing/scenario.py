@@ -31,7 +31,7 @@ class Act:
     `what` is `cancel`, `release`, `kill` (the host `node_id` dies), `steal` (somebody takes all that
     is free on it), `join` (a host like the first one comes to the cluster, as `node_id`), or
     `disk_full` (the journal of the node cannot be written any more). `rounds` puts it off by so many
-    turns of the event loop, which take no time.
+    turns of the event loop, which take no time; -1 is before the first step, right after `start`.
     """
 
     at: float
