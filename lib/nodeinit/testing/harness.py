@@ -166,6 +166,8 @@ class Harness:
         self.hooks = check_hooks(self.spec, instance, self.machine.hooks)
         self.properties = tuple(properties)
         self.runs = 0
+        self.engine: dict[str, Any] = {}
+        """Another core or driver (`core_cls`, `driver_cls`), to see whether the kit finds its bugs."""
         self._allowed = allow_exceptions
         patient = attrs.evolve(POLICY.default, deadline=max(600.0, 3 * hook_deadline))
         self._policy = attrs.evolve(POLICY, default=patient, hook_deadline=hook_deadline)
@@ -264,7 +266,7 @@ class Harness:
         self._saboteur.failures = scenario.others
         config = scenario.config(str(self._source), str(self._store))
         ctx = CallbackCtx(llm_config=config, custom_data={SOMEBODY: 1})
-        attach(trace, ctx, self._callbacks(), self._policy, self.machine)
+        attach(trace, ctx, self._callbacks(), self._policy, self.machine, **self.engine)
         if await drive(trace, before_end=log.close):
             self._judge_end(trace)
         else:

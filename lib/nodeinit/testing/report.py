@@ -37,9 +37,9 @@ class Failure:
     hint: str
     hook: str = ""
     line: str = ""
-    sequence: int = 0
     reproduce: str = ""
     paste: tuple[str, ...] = ()
+    sequence: int = 0
 
     def text(self, callback: str) -> str:
         """The report: at most 25 lines."""
