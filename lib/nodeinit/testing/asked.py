@@ -24,7 +24,7 @@ Found = tuple[str, str]
 _SIZES = {"tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"}
 _SHAPE = {"bundle_count", "no_bad_amounts", "amounts_cover_request"}
 _TOGETHER = {"tp_groups_whole", "ranks_stay_whole"}
-_MEANT = _TOGETHER | {"accelerator_matches"}
+_MEANT = _TOGETHER | {"accelerator_matches", "one_domain"}
 _IDS = {
     "P1-bundles": _SHAPE,
     "P2-assign": {"placement_complete", "group_created", "name_unique"},
@@ -107,6 +107,7 @@ def _judge_request(
             tensor_parallel_size=sizes[0],
             pipeline_parallel_size=sizes[1],
             accelerator_type=config.accelerator_type or asked.accelerator_type,
+            topology=config.nodeinit.topology or asked.topology,
             span_tp=asked.span_tp or bool(config.nodeinit.span_tp),
         )
     except ConfigError:

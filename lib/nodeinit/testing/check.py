@@ -12,8 +12,9 @@ import attrs
 
 from nodeinit.errors import ConfigError, Fault, NodeInitError
 from nodeinit.fsm.definition import Definition
+from nodeinit.testing.again import COMPARING, compared
 from nodeinit.testing.checks import CHECKS, hint_of
-from nodeinit.testing.exploring import SMALL, Frontier, bound_of, notes_of
+from nodeinit.testing.exploring import SMALL, Frontier, bound_of
 from nodeinit.testing.generate import LANDMARKS, OPS, WORLDS, chance, singles
 from nodeinit.testing.harness import POLICY, Harness, Trace
 from nodeinit.testing.machines import STANDARD, hooks_that_stop, own_phases
@@ -23,7 +24,9 @@ from nodeinit.testing.report import CheckReport, EdgeKey, Failure, failure_of
 from nodeinit.testing.scenario import Scenario
 from nodeinit.testing.shrink import shrink
 from nodeinit.testing.trial import Breach
-from nodeinit.testing.twice import again as run_again
+
+UNWATCHED = ("H4-hang", "H5-blocking", "H6-cancel", "R2-leak", "R3-foreign", "R4-tasks")
+"""What cannot be said of work that is done in threads, in other programs and over sockets."""
 
 _now = time.monotonic  # the real one: a check patches what hooks see of it
 
@@ -186,6 +189,7 @@ class _Hunt:
         self.found: dict[str, Scenario] = {}
         self.happened: set[str] = set()
         self.untold: dict[str, str] = {}
+        self.found_at: dict[str, int] = {}
         self.states: set[str] = {"idle"}
         self.visits: Counter[EdgeKey] = Counter()
         self.capped = False
@@ -220,8 +224,9 @@ class _Hunt:
         """First what is plain; then single faults and chance, in turns."""
         worlds = WORLDS[: self.profile.worlds]
         plain = []
+        yield from ((scenario, False) for scenario in (*worlds, *LANDMARKS))
+        yield from ((scenario, True) for scenario in (*worlds, *LANDMARKS))
         for world in worlds:
-            yield world, True
             plain.append(self.harness.run(world))
         yield from ((scenario, True) for scenario in LANDMARKS)
         machine = self.harness.machine
@@ -257,9 +262,10 @@ class _Hunt:
         breaches = list(trace.breaches)
         hung = any(breach.check == "H4-hang" for breach in breaches)
         if again and not hung:
-            breaches += run_again(self.harness, trace)
+            breaches += compared(self.harness, scenario, trace)
         for breach in breaches:
             self.found.setdefault(breach.check, scenario)
+            self.found_at.setdefault(breach.check, self.harness.runs)
         if set(self.found) - set(self.expected):
             left = self.profile.after_failure if self._after is None else self._after
             # What runs hot takes long.
@@ -271,8 +277,8 @@ class _Hunt:
         def run(scenario: Scenario) -> tuple[Breach, Trace] | None:
             trace = self.harness.run(scenario)
             breaches = list(trace.breaches)
-            if check in ("H8-idempotent", "H10-deterministic"):
-                breaches += run_again(self.harness, trace)
+            if check in COMPARING:
+                breaches += compared(self.harness, scenario, trace, only=check)
             return next(((b, trace) for b in breaches if b.check == check), None)
 
         return run
@@ -310,16 +316,19 @@ class _Hunt:
             notes.append(
                 "  inconclusive: a hook wanted sockets or other programs, which are not here"
             )
+        hidden = self.harness.hidden()
+        notes += [f"  not provable: {how}" for how in (*hidden.state, *hidden.outside)]
+        doubtful = {*(COMPARING if hidden else ()), *(UNWATCHED if hidden.outside else ())}
         if never and partial:
             notes.append(f"  never seen: {', '.join(str(prop.sometimes) for prop in never)}")
-        verdicts = self._verdicts(reached, unsure, {prop.id for prop in never}, partial)
+        doubtful |= {prop.id for prop in never}
+        verdicts = self._verdicts(reached, unsure, {prop.id for prop in never}, partial, doubtful)
         frontier = self.explored
         whole = frontier is not None and self.profile.explored > 0 and not frontier
         if frontier is not None and self.profile.explored:
             worlds = min(self.profile.explored, len(SMALL))
             kind = "complete" if whole else "not complete"
             notes.append(f"  {kind}: {bound_of(frontier, worlds)}")
-            notes += notes_of(frontier)
         return CheckReport(
             callback=self.harness.spec.name,
             profile=self.profile.name,
@@ -327,7 +336,8 @@ class _Hunt:
             sequences=self.sequences,
             states=(len(states & self.states), len(states)),
             edges=(len(edges & set(self.visits)), len(edges)),
-            complete=reached and whole and not unsure and not failures,
+            complete=reached and whole and not (unsure or failures or hidden),
+            provable=not hidden,
             checks={c: "excluded" if c in self.expected else v for c, v in verdicts.items()},
             failures=tuple(failures),
             notes=tuple(notes),
@@ -337,13 +347,20 @@ class _Hunt:
         )
 
     def _verdicts(
-        self, reached: bool, unsure: bool, never: Collection[str], partial: bool
+        self,
+        reached: bool,
+        unsure: bool,
+        never: Collection[str],
+        partial: bool,
+        doubtful: Collection[str],
     ) -> dict[str, str]:
         found = {}
         for check in (*CHECKS, *(prop.id for prop in self.harness.properties)):
             if check in self.found or (check in never and not partial):
                 found[check] = "failed"
-            elif unsure or not self.sequences or check in never or (check == "M5" and not reached):
+            elif (
+                unsure or not self.sequences or check in doubtful or (check == "M5" and not reached)
+            ):
                 found[check] = "inconclusive"
             else:
                 found[check] = "passed"
@@ -374,4 +391,6 @@ class _Hunt:
             message = "was broken once, but not again: state outlives the instances"
             seen = Breach(check, message), harness.run(scenario)
         breach, trace = seen
-        return failure_of(breach, trace, harness)
+        return attrs.evolve(
+            failure_of(breach, trace, harness), sequence=self.found_at.get(check, 0)
+        )

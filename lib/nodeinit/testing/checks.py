@@ -71,9 +71,21 @@ CHECKS = {
             "set what is wanted instead of adding to it; hooks fire again with every new plan",
         ),
         Check(
+            "H9-twin",
+            "a hook does the same as a plain function and as an async one",
+            "do not look at which loop or thread runs the hook",
+            _NEW,
+        ),
+        Check(
             "H10-deterministic",
             "the same run of a new instance gives the same answers",
             "keep state on self, not in a module or on the class; leave chance and clocks out",
+        ),
+        Check(
+            "H11-commutes",
+            "callbacks that do nothing change nothing",
+            "keep what you need on self or under your own key; do not count on who else is there",
+            _NEW,
         ),
         Check(
             "H12-refused",

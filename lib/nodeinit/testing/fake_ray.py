@@ -39,6 +39,7 @@ class FakeGroup:
         self.gone = False
         self.line = _asked_from()
         """Where a hook made it, as `file.py:12`."""
+        self.named = False
 
     @property
     def bundle_count(self) -> int:
@@ -109,13 +110,19 @@ class FakeRay:
     # -- what hooks call ---------------------------------------------------------------------------
 
     def placement_group(
-        self, bundles: Sequence[Mapping[str, float]], strategy: str = "PACK", *_: Any, **__: Any
+        self,
+        bundles: Sequence[Mapping[str, float]],
+        strategy: str = "PACK",
+        name: str = "",
+        *_: Any,
+        **__: Any,
     ) -> FakeGroup:
         """A group that is placed as soon as there is room."""
         if not bundles or not all(any(v > 0 for v in bundle.values()) for bundle in bundles):
             self.empty = True
             raise ValueError("Bundles must be a non-empty list, with a non-zero resource in each.")
         group = FakeGroup(self, bundles, strategy)
+        group.named = bool(name)
         self.made.append(group)
         self.place(group)
         return group

@@ -144,7 +144,15 @@ def chance(seed: int, ops: Sequence[str] = OPS, hooks: Sequence[str] = HOOKS) ->
 
 
 def singles(trace: Trace, hooks: Sequence[str] = HOOKS) -> Iterator[Scenario]:
-    """Everything that can go wrong once in a world, given its run in which nothing did."""
+    """Everything that can go wrong once in a world, given its run in which nothing did.
+
+    That is: each call of the cluster raises, hangs, takes long, or a host dies or is taken during it
+    (so also between plan and reservation, and between that and `on_after_init`), once and every time;
+    somebody cancels before the first step, in it, at every step and just after, and while each hook
+    waits, in each of its first turns of the loop; once, twice, and while what is held is given back,
+    also where that fails; at all these moments a host dies or is taken, the disk is full, or the
+    node is released; a host joins; another callback fails in each hook.
+    """
     world = trace.scenario
     for op, calls in sorted(trace.cluster.calls.items()):
         for call in range(min(calls, 3)):
@@ -169,7 +177,34 @@ def singles(trace: Trace, hooks: Sequence[str] = HOOKS) -> Iterator[Scenario]:
             yield attrs.evolve(world, acts=(Act(at, "steal", world.node_ids[-1]),))
             yield attrs.evolve(world, acts=(Act(at, "disk_full"),))
             yield attrs.evolve(world, acts=(Act(at, "release"),))
+    yield attrs.evolve(world, acts=(Act(0.0, "cancel", rounds=-1),))
+    yield from _on_the_way_back(world, trace)
     yield from _with_others(world, hooks)
+
+
+def _on_the_way_back(world: Scenario, trace: Trace) -> Iterator[Scenario]:
+    """A second thing, while the first is being undone; a host that joins in the place of another."""
+    entered = {step.after.state: step.at for step in trace.driver.steps}
+    for op, phase in (("manifest", "config"), ("fetch", "download"), ("reserve", "placement")):
+        failed = (SimFault(op, "permanent"),)
+        for late in (0.005, 0.015, 0.025, 0.035):
+            at = round(entered.get(phase, 0.0) + late, 6)
+            yield attrs.evolve(world, faults=failed, acts=(Act(at, "cancel"),))
+            cancels = (Act(at, "cancel"), Act(round(at + 0.005, 6), "cancel"))
+            yield attrs.evolve(world, acts=cancels)
+        if op == "manifest":
+            continue
+        for undo in ("remove", "stop_fetch"):
+            never = tuple(SimFault(undo, "temporary", n) for n in range(9))
+            cancel = Act(round(entered.get(phase, 0.0) + 0.015, 6), "cancel")
+            yield attrs.evolve(world, faults=never, acts=(cancel,))
+            yield attrs.evolve(world, faults=(SimFault(op, "lie"), *never))
+    new = "abcde"[len(world.gpus)]
+    for at in (1.0, 30.0):
+        lost = Act(20.0, "kill", world.node_ids[0])
+        yield attrs.evolve(world, acts=(Act(at, "join", new), lost))
+    full = tuple(min(gpus, 8) for gpus in world.gpus)
+    yield attrs.evolve(world, taken=full, acts=(Act(0.5, "join", new),))
 
 
 def _with_others(world: Scenario, hooks: Sequence[str]) -> Iterator[Scenario]:

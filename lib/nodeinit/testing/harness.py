@@ -33,7 +33,7 @@ from nodeinit.fsm.snapshot import Step
 from nodeinit.node.phases import NodePhase
 from nodeinit.testing import fake_ray
 from nodeinit.testing.asked import judge_asked, judge_refusal, judge_reservation
-from nodeinit.testing.hidden import reaches
+from nodeinit.testing.hidden import changed, opaque_attributes, reaches, shared_state
 from nodeinit.testing.machines import STANDARD, hooks_that_stop, machine_to_check, name_of_machine
 from nodeinit.testing.outside import LINES, Outside
 from nodeinit.testing.positions import Recorder
@@ -112,6 +112,20 @@ class Trace(Trial):
         return [(c.hook, c.node_id, c.after, type(c.error).__name__) for c in self.calls]
 
 
+@attrs.frozen
+class Hidden:
+    """What cannot be proved about a callback: `state` that runs share or that cannot be compared, and
+    what it did `outside`, where nobody watches.
+    """
+
+    state: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.state or self.outside)
+
+
 class Saboteur:
     """Another callback of the same config, which fails where the scenario says so."""
 
@@ -159,6 +173,8 @@ class Harness:
         self.hooks = check_hooks(self.spec, instance, self.machine.hooks)
         self.properties = tuple(properties)
         self.runs = 0
+        self.engine: dict[str, Any] = {}
+        """Another core or driver (`core_cls`, `driver_cls`), to see whether the kit finds its bugs."""
         self._allowed = allow_exceptions
         patient = attrs.evolve(POLICY.default, deadline=max(600.0, 3 * hook_deadline))
         self._policy = attrs.evolve(POLICY, default=patient, hook_deadline=hook_deadline)
@@ -166,6 +182,9 @@ class Harness:
         self._loop.limit(ROUNDS, STANDING)
         self._outside = Outside(self._loop)
         self._watched = Watched.of(self.spec, self.hooks, instance)
+        self._twin = Watched.of(self.spec, self.hooks, instance, twin=True)
+        self._variant = ""
+        self._opaque: set[str] = set()
         self._saboteur = Saboteur(hooks_that_stop(self.machine))
         self._modules = _modules_of(instance, callback)
         self._ray: fake_ray.FakeRay | None = None
@@ -178,6 +197,7 @@ class Harness:
         self._stack.enter_context(_quiet())
         self._stack.enter_context(self._outside.patched(self._modules))
         self._stack.enter_context(fake_ray.patched(self._modules, self._now_ray))
+        self._before = shared_state(self._modules)
         self._stack.callback(self._loop.close)
         self._stack.callback(self._clear)
         return self
@@ -207,16 +227,18 @@ class Harness:
         *,
         seed: int = 0,
         twice: bool = False,
-        later: bool = False,
+        variant: str = "",
         recorder: Recorder | None = None,
     ) -> Trace:
         """Run one scenario to its end. With `twice`, hooks are also called again, for H8 alone.
 
-        `later` is the same run on another day, by the clock on the wall. `recorder` collects the
-        points at which something else could have happened.
+        A `variant` must not matter: `later` (another day, by the clock on the wall), `twin` (sync
+        hooks are async, and the reverse), `beside` (two callbacks that do nothing, around it).
+        `recorder` collects the points at which something else could have happened.
         """
         self.runs += 1
-        self._outside.reset(seed, later=later)
+        self._variant = variant
+        self._outside.reset(seed, later=variant == "later")
         self._clear()
         try:
             trace = run_virtual(self._prepared(scenario, twice, recorder), loop=self._loop)
@@ -227,10 +249,24 @@ class Harness:
             if not trace.breaches:
                 trace.say("M3", str(stuck))
         finally:
-            self._watched.log = None
+            self._watched.log = self._twin.log = None
             self._loop.on_turn(None)
+            if twice:
+                for instance in self._trace.log.instances():
+                    self._opaque.update(opaque_attributes(instance))
         trace.look_back()
         return trace
+
+    def hidden(self) -> Hidden:
+        """What the callback keeps where no run shows it, so far."""
+        shared = changed(self._before, shared_state(self._modules))
+        return Hidden(
+            (
+                *(f"{name} changed, and outlives the instances" for name in shared),
+                *(f"self.{name} cannot be compared" for name in sorted(self._opaque)),
+            ),
+            tuple(f"a hook used {name}" for name in sorted(self._outside.used)),
+        )
 
     async def _prepared(
         self, scenario: Scenario, twice: bool, recorder: Recorder | None = None
@@ -249,12 +285,12 @@ class Harness:
             hook_deadline=self._policy.hook_deadline,
         )
         trace = Trace(scenario, cluster, BOUND, log=log, properties=self.properties)
-        self._trace, self._watched.log = trace, log
+        self._trace, self._watched.log, self._twin.log = trace, log, log
         self._saboteur.calls.clear()
         self._saboteur.failures = scenario.others
         config = scenario.config(str(self._source), str(self._store))
         ctx = CallbackCtx(llm_config=config, custom_data={SOMEBODY: 1})
-        attach(trace, ctx, self._callbacks(), self._policy, self.machine)
+        attach(trace, ctx, self._callbacks(), self._policy, self.machine, **self.engine)
         if recorder is not None:
             recorder.watch(trace)
             self._loop.on_turn(recorder.turn)
@@ -265,10 +301,17 @@ class Harness:
         return trace
 
     def _callbacks(self) -> list[BoundCallback]:
+        watched = self._twin if self._variant == "twin" else self._watched
         own = BoundCallback(
-            self.spec.name, self._watched, frozenset(self.hooks), True, CallbackSpec(self._watched)
+            self.spec.name, watched, frozenset(self.hooks), True, CallbackSpec(watched)
         )
-        return [own, BoundCallback("another", self._saboteur, self._saboteur.hooks)]
+        others = self._saboteur.hooks
+        idle = (
+            [BoundCallback("another", Saboteur(sorted(others)), others)]
+            if self._variant == "beside"
+            else []
+        )
+        return [*idle, own, *idle, BoundCallback("another", self._saboteur, others)]
 
     def _judge(self, trace: Trace, call: Call) -> None:
         """What the answer of a hook says about the cluster, and the author's own properties."""
@@ -297,7 +340,7 @@ class Harness:
         if any(trace.scenario.taken) and FOREIGN not in trace.cluster.groups:
             trace.say("R3-foreign", f"the group {FOREIGN} is gone")
         if trace.end.state not in (Frame.FAILED, Frame.CANCELLED):
-            self._judge_lost_tasks(trace)
+            self._judge_lost(trace)
             return  # whoever released it may still close what the callback made
         for group in ray.left:
             made = group.found.name if group.found else "which still waits for its place"
@@ -309,23 +352,29 @@ class Harness:
             what = f"{len(left)} task(s) of a hook run on in {trace.end.state}"
             trace.say("R4-tasks", what, line=_origin(left[0]))
 
-    def _judge_lost_tasks(self, trace: Trace) -> None:
-        """No hook hears of a release, but who closes the callback then must find its tasks."""
+    def _judge_lost(self, trace: Trace) -> None:
+        """No hook hears of a release, but who closes the callback then must find what it made."""
         running = [task for task in self._outside.tasks if not task.done()]
-        if not running:
+        left = [group for group in self._now_ray().left if not group.named]
+        if not running and not left:
             return
-        roots = [*trace.log.instances(), *map(vars, self._modules)]
+        ctx = trace.end.ctx
+        brought = [ctx.placement_group, ctx.custom_data, ctx.extra_init_kwargs]
+        roots = [*trace.log.instances(), *map(vars, self._modules), *brought]
+        if not all(reaches(roots, group) for group in left):
+            trace.say("R2-leak", "left behind: a group that the callback does not know any more")
         lost = [task for task in running if not reaches(roots, task)]
         if lost:
             what = f"{len(lost)} task(s) run on that the callback does not know any more"
             trace.say("R4-tasks", what, line=_origin(lost[0]))
 
-    def same(self, one: Trace, other: Trace, ignore: str = "") -> str | None:
+    def same(self, one: Trace, other: Trace, ignore: str = "", *, hosts: bool = True) -> str | None:
         """How the hooks of two runs of a scenario answered differently; `None` if they did not.
 
-        A field of the context may be ignored.
+        A field of the context may be ignored, and what hooks did on `hosts`, side by side.
         """
-        for mine, theirs in zip(one.answers(), other.answers(), strict=False):
+        calls = [[a for a in run.answers() if hosts or not a[1]] for run in (one, other)]
+        for mine, theirs in zip(*calls, strict=False):
             if mine[:2] != theirs[:2] or mine[3] != theirs[3]:
                 return f"{mine[0]} went differently in the same run of a new instance"
             if mine[2] is None or theirs[2] is None:

@@ -24,13 +24,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from nodeinit.callbacks import CallbackSpec
 from nodeinit.clusters.simulated import SimFault
+from nodeinit.testing.again import compared
 from nodeinit.testing.generate import HOOKS, KINDS, OPS, moments
 from nodeinit.testing.harness import Harness, Trace
 from nodeinit.testing.properties import Property
 from nodeinit.testing.report import failure_of
 from nodeinit.testing.scenario import Act, Other, Scenario
 from nodeinit.testing.strategies import worlds
-from nodeinit.testing.twice import again
 
 STEPS = 6
 """So many steps a run has at most, by default: more of them only hide each other."""
@@ -105,7 +105,7 @@ class NodeMachine(RuleBasedStateMachine):
                 target(float(len(self.trace.edges)), label="edges of the machine")
                 for state in sorted({*self.trace.states}):
                     event(f"reached {state}")
-                self._judge(again(self.harness, self.trace))
+                self._judge(list(compared(self.harness, self.trace.scenario, self.trace)))
         finally:
             self.harness.__exit__(None, None, None)
 
@@ -126,8 +126,7 @@ class NodeMachine(RuleBasedStateMachine):
         __tracebackhide__ = True
         if breaches:
             breach, name = breaches[0], self.harness.spec.name
-            kwargs = self.harness.spec.kwargs
-            failure = failure_of(breach, self.trace, name, kwargs, self.harness.names)
+            failure = failure_of(breach, self.trace, self.harness)
             raise _broken(breach.check)(failure.text(name))
 
 

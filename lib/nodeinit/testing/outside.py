@@ -85,6 +85,8 @@ class Outside:
         self._thread = threading.get_ident()
         self.tasks: list[asyncio.Task[Any]] = []
         """The tasks that hooks began in this run, and those that these began."""
+        self.used: set[str] = set()
+        """What hooks used in this check that nobody watches: threads, programs, sockets."""
         loop.off_loop = self._in_thread
         loop.set_task_factory(self._task)
         self._chance = random.Random()
@@ -154,6 +156,7 @@ class Outside:
             put(socket.socket, "connect", self._noticing("socket.connect"))
             put(subprocess.Popen, "__init__", self._noticing("subprocess.Popen"))
             put(os, "system", self._noticing("os.system"))
+            put(threading.Thread, "start", self._noticing("threading.Thread", waits=False))
             try:
                 yield
             finally:
@@ -213,12 +216,17 @@ class Outside:
         found = real(path)  # which complains about a path that is not there
         return _DISK if self._here() else found
 
-    def _noticing(self, label: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def _noticing(
+        self, label: str, *, waits: bool = True
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:
+                if self._here():
+                    self.used.add(label)
                 # A socket that does not wait (asyncio's own) blocks nobody.
-                waits = label != "socket.connect" or args[0].gettimeout() != 0
-                if self.step is not None and self._here() and self.step.asynchronous and waits:
+                patient = label == "socket.connect" and args[0].gettimeout() == 0
+                blocks = waits and not patient
+                if self.step is not None and self._here() and self.step.asynchronous and blocks:
                     self.step.blocked(label)
                 return real(*args, **kwargs)
 

@@ -35,7 +35,8 @@ class Failure:
     `events` is the path of that run; `hook` is to blame, if one is, at `line` (`file.py:12`), whose
     text is `source`. `reproduce` is the command that runs it again, `kwargs` and `machine` what the
     callback was made and run with (no `machine`: the standard one), `origin` where a property of the
-    author's own that is broken can be imported from.
+    author's own that is broken can be imported from, `sequence` the number of the run that showed it
+    first.
     """
 
     check: str
@@ -50,6 +51,7 @@ class Failure:
     kwargs: Mapping[str, Any] = attrs.field(factory=dict)
     machine: str = ""
     origin: str = ""
+    sequence: int = 0
 
     @property
     def worst(self) -> int:
@@ -81,6 +83,7 @@ class Failure:
             "hint": self.hint,
             "hook": self.hook,
             "line": self.line,
+            "sequence": self.sequence,
             "reproduce": self.reproduce,
             **({"kwargs": plain} if plain else {}),
             **({"machine": self.machine} if self.machine else {}),
@@ -95,7 +98,8 @@ class CheckReport:
     runs, `states` and `edges` how many of the machine's were reached, of how many; `visits` says how
     often each edge was taken. `complete` says that all of them were, and that no sequence within the
     bounds that the notes state was left out. `expected` says what the excluded ones would have come
-    to: what was to fail and `passed` is stale.
+    to: what was to fail and `passed` is stale. `provable` is false when the callback keeps
+    state where runs cannot be told apart by it, or works where nobody watches: `notes` say what.
     """
 
     callback: str
@@ -111,6 +115,7 @@ class CheckReport:
     expected: Mapping[str, str] = attrs.field(factory=dict)
     visits: Mapping[EdgeKey, int] = attrs.field(factory=dict)
     machine: Definition | None = attrs.field(default=None, repr=False)
+    provable: bool = True
 
     @property
     def ok(self) -> bool:
@@ -132,6 +137,7 @@ class CheckReport:
             "callback": self.callback,
             "sequences": self.sequences,
             "complete": self.complete,
+            "provable": self.provable,
             "states": list(self.states),
             "edges": list(self.edges),
             "checks": dict(self.checks),

@@ -31,7 +31,7 @@ class Act:
     `what` is `cancel`, `release`, `kill` (the host `node_id` dies), `steal` (somebody takes all that
     is free on it), `join` (a host like the first one comes to the cluster, as `node_id`), or
     `disk_full` (the journal of the node cannot be written any more). `rounds` puts it off by so many
-    turns of the event loop, which take no time.
+    turns of the event loop, which take no time; -1 is before the first step, right after `start`.
     """
 
     at: float
@@ -90,8 +90,8 @@ class Scenario:
     def size(self) -> int:
         """How much there is to read in it; shrinking makes it smaller."""
         events = len(self.faults) + len(self.acts) + len(self.others)
-        odd = sum(getattr(self, name) != getattr(_USUAL, name) for name in ODD)
-        return 10 * events + int(odd) * 2 + len(self.gpus) + self.tp * self.pp + 2 * len(self.taken)
+        odd = sum(bool(getattr(self, n) != getattr(_USUAL, n)) for n in ODD)
+        return 10 * events + len(self.gpus) + self.tp * self.pp + 2 * len(self.taken) + 2 * odd
 
     def cluster(self) -> SimCluster:
         """The hosts, and the group of somebody else who holds what is taken."""

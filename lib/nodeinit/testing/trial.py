@@ -151,8 +151,11 @@ async def drive(trial: Trial, *, before_end: Callable[[], None] = lambda: None) 
     """
     loop, driver = asyncio.get_running_loop(), trial.driver
     driver.post(Occurred(Event.START))
+    acts = sorted(trial.scenario.acts, key=lambda a: (a.rounds >= 0, a.at, a.rounds))
+    while acts and acts[0].rounds < 0:
+        perform(trial, acts.pop(0))
     running = asyncio.ensure_future(driver.run())
-    for act in sorted(trial.scenario.acts, key=lambda a: (a.at, a.rounds)):
+    for act in acts:
         if act.at > loop.time():
             await asyncio.wait({running}, timeout=act.at - loop.time())
         for _ in range(act.rounds):
