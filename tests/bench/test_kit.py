@@ -23,6 +23,7 @@ from transitions import Machine
 import nodeinit.testing as kit
 from nodeinit.fsm.core import Core
 from nodeinit.fsm.performer import Performer
+from nodeinit.testing.again import compared
 from nodeinit.testing.generate import LANDMARKS, WORLDS, chance, singles
 from nodeinit.testing.harness import Harness
 from tests.bench.timing import microseconds
@@ -161,7 +162,10 @@ def caught_by(mutant: type | None, probes: Sequence[type]) -> str:
             if mutant is not None:
                 harness.engine = engine_of(mutant)
             for scenario in (*each, *itertools.islice(chance(0), 200)):
-                breaches = harness.run(scenario).breaches
+                trace = harness.run(scenario)
+                breaches = trace.breaches
+                if scenario in WORLDS:
+                    breaches += compared(harness, scenario, trace)
                 if breaches:
                     return breaches[0].check
     return ""

@@ -11,6 +11,7 @@ import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from nodeinit import CallbackCtx, PermanentError, PlacementRequest
+from nodeinit.errors import NoCapacityError
 
 
 class ReturnsDict:
@@ -207,6 +208,61 @@ class SaysThatTheModelIsThere:
         return ctx
 
 
+class TurnsTheClusterAway:
+    def on_before_init(self, ctx: CallbackCtx) -> None:
+        if len([node for node in ray.nodes() if node["Alive"]]) > 1:
+            raise NoCapacityError("too crowded")
+
+
+class ForgetsTheKind:
+    def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
+        config = ctx.llm_config
+        sizes = config.tensor_parallel_size, config.pipeline_parallel_size
+        return ctx.evolve(placement_group=PlacementRequest.of(*sizes))
+
+
+class AsksForATensorApart:
+    def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
+        config = ctx.llm_config
+        sizes = config.pipeline_parallel_size, config.tensor_parallel_size
+        return ctx.evolve(placement_group=PlacementRequest.of(*sizes, strategy="SPREAD"))
+
+
+class GivesItsGroupBackTooSoon:
+    async def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
+        request = PlacementRequest.from_config(ctx.llm_config)
+        self.group = placement_group([bundle.units() for bundle in request.bundles], "PACK")
+        async with asyncio.timeout(5):
+            await self.group.ready()
+        return ctx.evolve(placement_group=self.group)
+
+    def on_before_placement(self, ctx: CallbackCtx) -> None:
+        remove_placement_group(self.group)
+
+
+class HandsOverWhatWaits:
+    def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
+        request = PlacementRequest.from_config(ctx.llm_config)
+        bundles = [{**bundle.units(), "GPU": 1, "nowhere": 1} for bundle in request.bundles]
+        self.group = placement_group(bundles, "PACK")
+        return ctx.evolve(placement_group=self.group)
+
+    def on_init_failed(self, ctx: CallbackCtx) -> None:
+        if getattr(self, "group", None) is not None:
+            remove_placement_group(self.group)
+
+
+class AsksForNothing:
+    def on_before_init(self, ctx: CallbackCtx) -> None:
+        placement_group([{}], "PACK")
+
+
+class LosesItsTask:
+    async def on_after_init(self, ctx: CallbackCtx) -> None:
+        task = asyncio.create_task(asyncio.sleep(100_000))
+        task.set_name("nobody keeps it")
+
+
 EXPECTED: dict[type, str] = {
     ReturnsDict: "H1-return",
     ForgetsToAwait: "H1-return",
@@ -234,4 +290,11 @@ EXPECTED: dict[type, str] = {
     LeaksItsGroup: "R2-leak",
     MakesRoom: "R3-foreign",
     LeavesATask: "R4-tasks",
+    LosesItsTask: "R4-tasks",
+    TurnsTheClusterAway: "H12-refused",
+    ForgetsTheKind: "P4-label",
+    AsksForATensorApart: "P8-order",
+    GivesItsGroupBackTooSoon: "R5-reserve",
+    HandsOverWhatWaits: "P2-assign",
+    AsksForNothing: "P9-nonempty",
 }

@@ -45,7 +45,7 @@ def test_a_bug_is_found_and_shrinks_to_what_is_needed() -> None:
                 raise KeyError("asked already")
             self.asked = True
 
-    with pytest.raises(AssertionError, match=r"Forgets breaks H3-raised") as raised:
+    with pytest.raises(AssertionError, match=r"Forgets breaks\s+H3-raised") as raised:
         run(machine_for(Forgets), runs=100)
     scenario = scenario_of(str(raised.value))
 

@@ -90,7 +90,7 @@ def test_callbacks_that_are_named_need_no_test_file(here: pytest.Pytester) -> No
             "callbacks::own_callbacks:Good[[]H1-return[]] PASSED*",
             "*own_callbacks:Bad H1-return*",
             "own_callbacks:Bad breaks H1-return: *",
-            "*at own_callbacks.py:14",
+            "*at own_callbacks.py:14    return {}",
             "1 failed: own_callbacks:Bad: * sequences, *",
             "no law is broken: own_callbacks:Good: * sequences, *",
         ]

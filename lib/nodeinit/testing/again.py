@@ -28,12 +28,11 @@ def compared(
         how = harness.same(trace, harness.run(scenario, variant="twin"), hosts=False)
         if how is not None:
             said = f"{how}, with sync hooks made async and async ones sync"
-            yield Breach("H9-twin", said, hook=how.split()[0])
+            yield _breach("H9-twin", said, trace)
     if only in (None, "H11-commutes"):
         how = harness.same(trace, harness.run(scenario, variant="beside"), hosts=False)
         if how is not None:
-            said = f"{how}, beside callbacks that do nothing"
-            yield Breach("H11-commutes", said, hook=how.split()[0])
+            yield _breach("H11-commutes", f"{how}, beside callbacks that do nothing", trace)
 
 
 def _deterministic(harness: Harness, scenario: Scenario, trace: Trace) -> Iterator[Breach]:
@@ -42,4 +41,11 @@ def _deterministic(harness: Harness, scenario: Scenario, trace: Trace) -> Iterat
     if how is None:
         how = harness.same(trace, harness.run(scenario, seed=1))
     if how is not None:
-        yield Breach("H10-deterministic", how, hook=how.split()[0])
+        yield _breach("H10-deterministic", how, trace)
+
+
+def _breach(check: str, how: str, trace: Trace) -> Breach:
+    """`how` begins with the hook that is to blame."""
+    hook, _, what = how.partition(" ")
+    line = next((call.where for call in reversed(trace.calls) if call.hook == hook), "")
+    return Breach(check, what, hook=hook, line=line)

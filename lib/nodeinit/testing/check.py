@@ -55,7 +55,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("quick", 1, 300),
+        Profile("quick", 1, 500),
         Profile("default", 5, 2_500, explored=5),
         Profile("ci", 5, 20_000, explored=5, again=25),
         Profile("nightly", 5, 200_000, explored=5, retries=3, again=25, cap=7_200.0),
