@@ -11,7 +11,7 @@ from tests.testing import correct, own_machine
 from tests.testing.own_machine import WARM
 
 PATH = "tests.testing.own_machine:WARM"
-SOME = Profile("some", 1, 480)
+SOME = Profile("some", 1, 700)
 ALL = Profile("all", 1, 1_300, explored=1, retries=1)
 
 

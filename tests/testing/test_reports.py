@@ -57,10 +57,10 @@ def test_the_same_bytes_each_time_and_nothing_of_this_machine(
 def test_json_has_the_keys_that_programs_count_on(failed: CheckReport) -> None:
     found = json.loads(render(failed, "json"))
 
-    keys = "ok callback sequences complete states edges checks failures notes"
+    keys = "ok callback sequences complete provable states edges checks failures notes"
     assert keys.split() == list(found)
     [failure] = found["failures"]
-    keys = "check events scenario message hint hook line reproduce"
+    keys = "check events scenario message hint hook line sequence reproduce"
     assert keys.split() == list(failure)
     assert failure["scenario"] == {
         "gpus": [2],
