@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nodeinit.clusters.gcs import PENDING, QUEUED
 from nodeinit.clusters.simulated import SimCluster, SimGroup
 from nodeinit.context import CallbackCtx
 from nodeinit.placement.request import PlacementRequest
@@ -45,9 +46,11 @@ def _breaks_rules(ctx: CallbackCtx, handle: object, cluster: SimCluster) -> str 
     identity = getattr(handle, "id", None)
     found = next((g for g in cluster.groups.values() if g.id == identity), None)
     if found is None:
-        return "hands over a group that is not there (was it waited for, is it removed?)"
-    if not all(cluster.hosts[node_id].alive for node_id in found.node_ids):
-        return None  # that may just have happened
+        return "hands over a group that is not there (is it removed?)"
+    if found.state == PENDING and found.reason != QUEUED:
+        return "hands over a group for which there is no room (was it waited for?)"
+    if not all(at in cluster.hosts and cluster.hosts[at].alive for at in found.node_ids):
+        return None  # it is being placed, or that may just have happened
     request = PlacementRequest.from_config(ctx.llm_config)
     broken = violations(request, _placement(found), cluster.now())
     if isinstance(handle, FakeGroup):

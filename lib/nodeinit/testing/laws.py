@@ -114,7 +114,7 @@ def _judge_ready(trial: Trial, step: Step) -> None:
     group = next((g for g in cluster.groups.values() if g.id == ctx.placement.group_id), None)
     if group is None:
         trial.say("R1-ready", "ready, but Ray knows no such group")
-    elif group.node_ids != ctx.placement.node_ids:
+    elif group.node_ids != ctx.placement.node_ids and not died_since & set(ctx.placement.hosts):
         trial.say("R1-ready", "ready, but Ray put the bundles elsewhere")
     if ctx.plan.pin is Pin.NODE and ctx.plan.node_ids != ctx.placement.node_ids:
         trial.say("R1-ready", "ready, but not as planned")

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from nodeinit.clusters.simulated import SimCluster, SimFault, sim_host
+from nodeinit.clusters.simulated import RayLike, SimCluster, SimFault, sim_host
 from nodeinit.config import LLMConfig
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.placement.topology import Bundle
@@ -82,7 +82,7 @@ class Scenario:
     def cluster(self) -> SimCluster:
         """The hosts, and the group of somebody else who holds what is taken."""
         hosts = [sim_host(n, GPU=g, CPU=32) for n, g in zip(self.node_ids, self.gpus, strict=True)]
-        made = SimCluster(hosts, faults=self.faults)
+        made = SimCluster(hosts, faults=self.faults, ray=RayLike())
         held = [(n, t) for n, t in zip(self.node_ids, self.taken, strict=False) if t]
         if held:
             bundles = [Bundle.of(GPU=1) for _, taken in held for _ in range(taken)]
