@@ -20,6 +20,7 @@ from nodeinit.placement.topology import Bundle
 __all__ = ["Act", "Other", "Scenario", "SimFault"]
 
 FOREIGN = "somebody-else"
+RAY = RayLike()
 
 
 @attrs.frozen
@@ -79,10 +80,10 @@ class Scenario:
         events = len(self.faults) + len(self.acts) + len(self.others)
         return 10 * events + len(self.gpus) + self.tp * self.pp + 2 * len(self.taken)
 
-    def cluster(self) -> SimCluster:
+    def cluster(self, *, ray: RayLike = RAY, bandwidth: float = 1_000_000.0) -> SimCluster:
         """The hosts, and the group of somebody else who holds what is taken."""
         hosts = [sim_host(n, GPU=g, CPU=32) for n, g in zip(self.node_ids, self.gpus, strict=True)]
-        made = SimCluster(hosts, faults=self.faults, ray=RayLike())
+        made = SimCluster(hosts, faults=self.faults, bandwidth=bandwidth, ray=ray)
         held = [(n, t) for n, t in zip(self.node_ids, self.taken, strict=False) if t]
         if held:
             bundles = [Bundle.of(GPU=1) for _, taken in held for _ in range(taken)]
