@@ -54,7 +54,10 @@ class HandsOverAtOnce(OwnGroup):
 
 
 class Asks:
-    """Asks for another placement than the config: spread, or a share of a GPU each."""
+    """Asks for another placement than the config: spread, or a share of a GPU for each worker.
+
+    Tensor-parallel workers have no shares: two of them may not meet on one GPU.
+    """
 
     def __init__(self, gpu: float = 1, strategy: str = "PACK") -> None:
         self.gpu, self.strategy = gpu, strategy
@@ -64,7 +67,7 @@ class Asks:
         request = PlacementRequest.of(
             config.tensor_parallel_size,
             config.pipeline_parallel_size,
-            gpu=self.gpu,
+            gpu=self.gpu if config.tensor_parallel_size == 1 else 1,
             strategy=self.strategy,
         )
         return ctx.evolve(placement_group=request)

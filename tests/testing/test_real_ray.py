@@ -37,7 +37,7 @@ CALLBACKS: tuple[tuple[type, dict[str, Any]], ...] = (
 
 
 def cases(rounds: int) -> Iterator[tuple[Scenario, type, dict[str, Any]]]:
-    """Every scenario, each time with another callback; the first time often with one that does nothing."""
+    """Every scenario, each time with another callback."""
     for turn, (number, scenario) in itertools.product(range(rounds), enumerate(SCENARIOS)):
         callback, kwargs = CALLBACKS[(number + number // 5 + 3 * turn) % len(CALLBACKS)]
         yield scenario, callback, kwargs

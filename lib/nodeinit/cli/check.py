@@ -9,6 +9,7 @@ import click
 
 from nodeinit.cli.errors import Command
 from nodeinit.cli.machines import importable_here
+from nodeinit.cli.played import play
 from nodeinit.errors import ConfigError, Fault, NodeInitError
 
 BROKEN, UNUSABLE = 1, 2
@@ -26,16 +27,35 @@ BROKEN, UNUSABLE = 1, 2
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Where chance begins.")
 @click.option("--scenario", metavar="JSON", help="Run this scenario alone, as a report printed it.")
+@click.option(
+    "--real-ray",
+    "real",
+    metavar="[N]",
+    is_flag=False,
+    flag_value=12,
+    type=click.IntRange(1, 60),
+    help="Then play N scenarios (12, at most 60) on a real Ray, too, and compare how they end.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
 def check(
-    callback: str, kwargs: str | None, profile: str, seed: int, scenario: str | None, as_json: bool
+    callback: str,
+    kwargs: str | None,
+    profile: str,
+    seed: int,
+    scenario: str | None,
+    real: int | None,
+    as_json: bool,
 ) -> None:
     """Run a callback through many initializations, and say which laws of a hook it breaks.
 
     The machine is the real one; the cluster is in memory, time is virtual, and hosts die, downloads
     fail and somebody cancels at every moment. Nothing outside is touched but what the hooks touch.
 
-    Exits with 0 when no law is broken, with 1 when one is, with 2 when it could not be run.
+    With --real-ray a callback that breaks no law also meets a real Ray, which is started on this
+    machine with hosts whose GPUs do not exist, and is to end there as it does in memory.
+
+    Exits with 0 when no law is broken, with 1 when one is (or Ray differs), with 2 when it could
+    not be run.
     """
     from nodeinit.testing.check import check_callback
     from nodeinit.testing.scenario import Scenario
@@ -54,8 +74,15 @@ def check(
     except NodeInitError as error:
         click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
         raise SystemExit(UNUSABLE) from None
-    click.echo(json.dumps(report.to_dict(), indent=2) if as_json else report.text())
-    raise SystemExit(0 if report.ok else BROKEN)
+    if not as_json:
+        click.echo(report.text())
+    played = play(callback, _object(kwargs), real) if real and report.ok else None
+    if as_json:
+        found = report.to_dict() if played is None else {**report.to_dict(), **played.to_dict()}
+        click.echo(json.dumps(found, indent=2))
+    elif played is not None:
+        click.echo(played.text())
+    raise SystemExit(0 if report.ok and (played is None or played.ok) else BROKEN)
 
 
 def _object(text: str | None) -> dict[str, Any]:

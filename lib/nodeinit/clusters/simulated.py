@@ -85,11 +85,11 @@ class SimCluster:
         self, node_id: str, job: FetchJob, on_progress: Callable[[Progress], None]
     ) -> NodeReport:
         """Move the files that the host lacks, in time, through staging; then the host's hooks."""
-        self._alive(node_id)
+        await self._answers(node_id)
         self.fetching[job.name] = node_id
         try:
             fault = await self._enter("fetch")
-            self._alive(node_id)
+            await self._answers(node_id)
             files = job.manifest.select(job.mode)
             revision = job.manifest.revision
             have = self.hosts[node_id].published
@@ -103,7 +103,7 @@ class SimCluster:
             custom = await run_host_hooks(
                 job.hooks, job.ctx, node_id, self._executor, job.hook_deadline
             )
-            self._alive(node_id)
+            await self._answers(node_id)
         finally:
             self.fetching.pop(job.name, None)
             self.staging.pop(job.name, None)
@@ -143,7 +143,7 @@ class SimCluster:
         """The placement with its GPUs, dealt out as a host of Ray does it."""
         fault = await self._enter("probe")
         for node_id in placement.hosts:
-            self._alive(node_id)
+            await self._answers(node_id)
         ids = deal(self.now(), placement.group_id)
         if fault is not None and fault.kind == "lie":
             ids = dict.fromkeys(ids, next(iter(ids.values()), ()))
@@ -292,8 +292,11 @@ class SimCluster:
                 self.steal(node_id)
         return fault
 
-    def _alive(self, node_id: str) -> None:
+    async def _answers(self, node_id: str) -> None:
+        """Raise when a host is dead. Nobody knows before its death is seen: until then, wait."""
         if node_id not in self.hosts or not self.hosts[node_id].alive:
+            while node_id in self.hosts and node_id not in self.gcs.dead:
+                await self.gcs.change()
             raise TemporaryError(f"host {node_id} is dead")
 
     async def _move(
@@ -307,7 +310,7 @@ class SimCluster:
         for file in files:
             self.staging[job.name] = node_id
             await asyncio.sleep(file.size / self._bandwidth)
-            self._alive(node_id)
+            await self._answers(node_id)
             done += file.size
             self.moved += file.size
             on_progress(Progress(node_id, done, total, file.path))

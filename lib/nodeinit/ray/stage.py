@@ -19,8 +19,6 @@ class RayStage:
     Raises `ConfigError` when this process has a Ray already.
     """
 
-    makes_faults = False
-
     def __init__(self) -> None:
         self._ray = RayCluster.simulated(0)
         self.cluster: Cluster = self._ray
@@ -40,6 +38,7 @@ class RayStage:
     async def set(self, scenario: Any) -> None:
         """Make it the hosts of a scenario, all free but for what is taken."""
         await self._give_back(self._held)
+        await self._drop_used()
         await asyncio.to_thread(self._host, tuple(scenario.gpus))
         for host, count in zip(self._called, scenario.taken, strict=False):
             if count:
@@ -73,6 +72,14 @@ class RayStage:
     async def _give_back(self, names: list[str]) -> None:
         while names:
             await self._ray.remove(names.pop())
+
+    async def _drop_used(self) -> None:
+        """End the hosts that are not free again: Ray leaks, and so may whoever is tried."""
+        assert self._ray.hosts is not None
+        for host in (await self._ray.snapshot()).alive:
+            used = any(host.free(n) < host.total[n] for n in ("GPU", "CPU") if n in host.total)
+            if used and self._there.pop(host.node_id, None) is not None:
+                await asyncio.to_thread(self._ray.hosts.remove_host, host.node_id)
 
     def _host(self, gpus: tuple[int, ...]) -> None:
         """Let there be hosts with so many GPUs each, and no others. Blocking."""
