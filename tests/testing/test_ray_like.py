@@ -11,11 +11,13 @@ import pytest
 
 from nodeinit import TemporaryError
 from nodeinit.clusters.base import Displaced
-from nodeinit.clusters.simulated import RayLike, SimCluster, SimGroup, sim_host
+from nodeinit.clusters.simulated import RayLike, SimCluster, SimFault, SimGroup, sim_host
 from nodeinit.placement.labels import NODE_ID
 from nodeinit.placement.topology import UNIT, Bundle, Pin, PlacementPlan
+from nodeinit.testing import Scenario, check_callback
 from nodeinit.testing.fake_ray import FakeRay
 from nodeinit.testing.virtual_time import VirtualLoop, run_virtual
+from tests.testing.real_callbacks import HandsOverAtOnce as Adopts
 
 GPU = Bundle.of(GPU=1)
 
@@ -272,3 +274,11 @@ def test_a_hook_that_blocks_the_loop_meets_a_ray_that_went_on(tmp_path: Path) ->
 
     run_virtual(main(), loop=loop)
     loop.close()
+
+
+def test_a_host_whose_death_nobody_can_know_of_yet_is_not_held_against_a_node() -> None:
+    """It dies while the last look is taken at the cluster, and Ray sees that a moment later."""
+    for call in range(4):
+        faults = (SimFault("snapshot", "kill", call, "a"),)
+        report = check_callback(Adopts, scenarios=[Scenario((2,), faults=faults)], on_fail="return")
+        assert report.ok, report.text()

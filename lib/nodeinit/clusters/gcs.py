@@ -123,7 +123,7 @@ class Gcs:
                 while group.state == PENDING and group.reason == QUEUED and self.like.tick:
                     await self.change()
         if group.state == PENDING and group.reason == NO_RESOURCES and self.like.tick:
-            await asyncio.sleep(self.like.next_tick(self._now()) + 0.05 - self._now())
+            await asyncio.sleep(self.like.next_tick(self.now()) + 0.05 - self.now())
         self.withdraw(group)
         while group in self._returning:
             await self.change()
@@ -162,7 +162,7 @@ class Gcs:
         """Let everything happen that is due by now, each at its moment."""
         if not self._due or self._at is not None:
             return
-        now = self._now()
+        now = self.now()
         try:
             while self._due and self._due[0][0] <= now + _ALMOST:
                 self._at, _, happen = heapq.heappop(self._due)
@@ -170,9 +170,8 @@ class Gcs:
         finally:
             self._at = None
 
-    # -- inside ------------------------------------------------------------------------------------
-
-    def _now(self) -> float:
+    def now(self) -> float:
+        """The moment, by the clock of the loop."""
         if self._at is not None:
             return self._at
         try:
@@ -180,12 +179,14 @@ class Gcs:
         except RuntimeError:  # before anything runs, nothing takes time
             return 0.0
 
+    # -- inside ------------------------------------------------------------------------------------
+
     def _later(self, delay: float, happen: Callable[[], None]) -> None:
         self._events += 1
         if delay <= 0:
             happen()
             return
-        moment = self._now() + delay
+        moment = self.now() + delay
         heapq.heappush(self._due, (moment, self._events, happen))
         asyncio.get_running_loop().call_at(moment, self.catch_up)
 
@@ -197,7 +198,7 @@ class Gcs:
         self.shaken.set()
         if self._refused and not self._ticking:
             self._ticking = True
-            self._later(self.like.next_tick(self._now()) - self._now(), self._tick)
+            self._later(self.like.next_tick(self.now()) - self.now(), self._tick)
         self._serve()
 
     def _tick(self) -> None:

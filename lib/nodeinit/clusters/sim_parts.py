@@ -52,10 +52,14 @@ class SimGroup:
 
 @attrs.define(eq=False)
 class SimHost:
-    """A host and what has become of it; `published` are the (revision, file) that it has."""
+    """A host and what has become of it; `published` are the (revision, file) that it has.
+
+    `died` is when it died, in seconds of the loop.
+    """
 
     host: Host
     alive: bool = True
+    died: float | None = None
     published: set[tuple[str, str]] = attrs.field(factory=set)
 
 

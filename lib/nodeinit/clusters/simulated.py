@@ -207,9 +207,11 @@ class SimCluster:
 
     def kill_host(self, node_id: str) -> None:
         """A host dies: its fetches fail, its files are gone, groups on it are no longer good."""
-        self.hosts[node_id].alive = False
-        self.hosts[node_id].published.clear()
-        self.gcs.host_died(node_id)
+        host = self.hosts[node_id]
+        if host.alive:
+            host.alive, host.died = False, self.gcs.now()
+            host.published.clear()
+            self.gcs.host_died(node_id)
 
     def add_host(self, host: Host) -> None:
         """A host joins, or one that died comes back, with nothing on it."""

@@ -107,7 +107,8 @@ def _judge_ready(trial: Trial, step: Step) -> None:
     ctx, cluster = step.after.ctx, trial.cluster
     hooks_took = sum(run.seconds for run in step.hooks)
     judged = asyncio.get_running_loop().time() - hooks_took - 0.1 - trial.slack
-    died_since = {node_id for at, node_id in trial.killed if at >= judged}
+    died = {node_id: host.died for node_id, host in cluster.hosts.items()}
+    died_since = {node_id for node_id, at in died.items() if at is not None and at >= judged}
     if ctx.placement is None:
         trial.say("R1-ready", "ready without a placement")
         return
