@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nodeinit.callbacks import CallbackSpec
+from nodeinit.cli.played import Played
 from nodeinit.testing.differential import Comparison, Cue, Ending, simulate
 from nodeinit.testing.played import SCENARIOS, some
 from nodeinit.testing.scenario import Act, Other, Scenario
@@ -107,3 +108,9 @@ def test_what_differs_is_told() -> None:
     assert not other.agree
     assert "Scenario(gpus=(2, 2)) with Mine" in str(other)
     assert "failed (hook): no" in str(other)
+    assert (
+        Played((same,)).text() == "on a real Ray: 1 scenarios, which all ended as they do in memory"
+    )
+    assert "1 of 2 scenarios end otherwise" in Played((same, other)).text()
+    [told] = Played((same, other)).to_dict()["real_ray"]["differ"]
+    assert (told["scenario"], told["real"]) == ({"gpus": [2, 2]}, "failed (hook)")

@@ -1,67 +1,47 @@
 """The cluster in memory and a real Ray end the same scenarios alike.
 
-pytest -m slow tests/testing/test_real_ray.py              # a dozen
-pytest -m slow tests/testing/test_real_ray.py --real-ray   # all sixty, each with two callbacks
+pytest -s -m slow tests/testing/test_real_ray.py              # a dozen
+pytest -s -m slow tests/testing/test_real_ray.py --real-ray   # all sixty, each with two callbacks
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+import json
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from nodeinit.download.tiny_model import make_tiny_model
-from nodeinit.ray.stage import RayStage
-from nodeinit.testing.differential import compare
-from nodeinit.testing.played import SCENARIOS
-from nodeinit.testing.scenario import Scenario
-from tests.testing import real_callbacks as callbacks
-
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
-
-CALLBACKS: tuple[tuple[type, dict[str, Any]], ...] = (
-    (callbacks.Nothing, {}),
-    (callbacks.OwnGroup, {}),
-    (callbacks.Asks, {"strategy": "SPREAD"}),
-    (callbacks.Nothing, {}),
-    (callbacks.Fails, {}),
-    (callbacks.HandsOverAtOnce, {"strategy": "PACK"}),
-    (callbacks.Asks, {"gpu": 0.4}),
-    (callbacks.OwnGroup, {"strategy": "SPREAD"}),
-    (callbacks.Fails, {"hook": "on_before_placement"}),
-    (callbacks.OwnGroup, {"strategy": "PACK", "gpu": 0.6}),
-)
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(1200)]
+ROOT = Path(__file__).parents[2]
 
 
-def cases(rounds: int) -> Iterator[tuple[Scenario, type, dict[str, Any]]]:
-    """Every scenario, each time with another callback."""
-    for turn, (number, scenario) in itertools.product(range(rounds), enumerate(SCENARIOS)):
-        callback, kwargs = CALLBACKS[(number + number // 5 + 3 * turn) % len(CALLBACKS)]
-        yield scenario, callback, kwargs
+def run(*program: str) -> tuple[int, list[str]]:
+    """A program with a Ray of its own; what it answers and prints."""
+    command = [sys.executable, *program]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    print(done.stdout)
+    return done.returncode, done.stdout.splitlines()
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_tiny_model(tmp_path_factory.mktemp("model") / "tiny"))
-
-
-def test_scenarios_end_alike(request: pytest.FixtureRequest, model: str, tmp_path: Path) -> None:
+def test_scenarios_end_alike(request: pytest.FixtureRequest) -> None:
     everything = request.config.getoption("--real-ray")
-    chosen = list(cases(2 if everything else 1))
-    if not everything:
-        chosen = chosen[2::5]
-    found = []
-    with RayStage() as stage:
-        for number, (scenario, callback, kwargs) in enumerate(chosen):
-            store = tmp_path / str(number)
-            found.append(
-                compare(scenario, callback, stage, source=model, store=store, kwargs=kwargs)
-            )
-            print(number, found[-1], flush=True)
+    code, lines = run("-m", "tests.testing.playing", *(["all"] if everything else []))
 
-    outcomes = {ending.real.outcome for ending in found}
-    assert {"ready", "failed", "cancelled"} == outcomes
-    assert [str(each) for each in found if not each.agree] == []
+    assert code == 0
+    found = json.loads(lines[-1])
+    assert found["differ"] == []
+    assert found["played"] == (120 if everything else 12)
+    assert found["outcomes"] == ["cancelled", "failed", "ready"]
+
+
+def test_the_command_line_says_whether_a_callback_ends_alike() -> None:
+    program = "from nodeinit.cli.main import main; main()"
+    callback = "tests.testing.real_callbacks:Nothing"
+    code, lines = run(
+        "-c", program, "check", callback, "--profile", "quick", "--real-ray", "3", "--json"
+    )
+
+    assert code == 0
+    assert json.loads("".join(lines))["real_ray"] == {"ok": True, "scenarios": 3, "differ": []}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nodeinit.cli.errors import Command
 from nodeinit.cli.machines import importable_here
-from nodeinit.cli.played import play
+from nodeinit.cli.played import Played, play
 from nodeinit.errors import ConfigError, Fault, NodeInitError
+
+if TYPE_CHECKING:
+    from nodeinit.testing.scenario import Scenario
 
 BROKEN, UNUSABLE = 1, 2
 
@@ -34,7 +38,7 @@ BROKEN, UNUSABLE = 1, 2
     is_flag=False,
     flag_value=12,
     type=click.IntRange(1, 60),
-    help="Then play N scenarios (12, at most 60) on a real Ray, too, and compare how they end.",
+    help="Then play N scenarios (12, at most 60; or --scenario) on a real Ray too, and compare.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
 def check(
@@ -58,6 +62,7 @@ def check(
     not be run.
     """
     from nodeinit.testing.check import check_callback
+    from nodeinit.testing.played import some
     from nodeinit.testing.scenario import Scenario
 
     importable_here()
@@ -72,17 +77,31 @@ def check(
             on_fail="return",
         )
     except NodeInitError as error:
-        click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
-        raise SystemExit(UNUSABLE) from None
+        raise _unusable(error) from None
+    found = report.to_dict()
     if not as_json:
         click.echo(report.text())
-    played = play(callback, _object(kwargs), real) if real and report.ok else None
+    ok = report.ok
+    if real and report.ok:
+        played = _played(callback, _object(kwargs), only or some(real))
+        ok, found = played.ok, {**found, **played.to_dict()}
+        if not as_json:
+            click.echo(played.text())
     if as_json:
-        found = report.to_dict() if played is None else {**report.to_dict(), **played.to_dict()}
         click.echo(json.dumps(found, indent=2))
-    elif played is not None:
-        click.echo(played.text())
-    raise SystemExit(0 if report.ok and (played is None or played.ok) else BROKEN)
+    raise SystemExit(0 if ok else BROKEN)
+
+
+def _played(callback: str, kwargs: dict[str, Any], scenarios: Sequence[Scenario]) -> Played:
+    try:
+        return play(callback, kwargs, scenarios)
+    except NodeInitError as error:
+        raise _unusable(error) from None
+
+
+def _unusable(error: NodeInitError) -> SystemExit:
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+    return SystemExit(UNUSABLE)
 
 
 def _object(text: str | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import attrs
 
 if TYPE_CHECKING:
     from nodeinit.testing.differential import Comparison
+    from nodeinit.testing.scenario import Scenario
 
 
 @attrs.frozen
@@ -52,12 +53,14 @@ class Played:
         return {"real_ray": {"ok": self.ok, "scenarios": len(self.compared), "differ": differ}}
 
 
-def play(callback: str, kwargs: Mapping[str, Any], count: int) -> Played:
-    """Play so many scenarios in memory and on a Ray that is started for it. Blocking."""
+def play(callback: str, kwargs: Mapping[str, Any], scenarios: Sequence[Scenario]) -> Played:
+    """Play scenarios in memory and on a Ray that is started for it. Blocking.
+
+    Raises `ConfigError` when this process has a Ray already.
+    """
     from nodeinit.download.tiny_model import make_tiny_model
     from nodeinit.ray.stage import RayStage
     from nodeinit.testing.differential import compare
-    from nodeinit.testing.played import some
 
     with tempfile.TemporaryDirectory(prefix="nodeinit-") as place, RayStage() as stage:
         model = str(make_tiny_model(Path(place) / "model"))
@@ -71,6 +74,6 @@ def play(callback: str, kwargs: Mapping[str, Any], count: int) -> Played:
                     source=model,
                     store=Path(place) / f"store-{number}",
                 )
-                for number, scenario in enumerate(some(count))
+                for number, scenario in enumerate(scenarios)
             )
         )
