@@ -8,7 +8,8 @@ import pytest
 
 from nodeinit.callbacks import CallbackSpec
 from nodeinit.cli.played import Played
-from nodeinit.testing.differential import Comparison, Cue, Ending, simulate
+from nodeinit.testing.differential import Comparison, simulate
+from nodeinit.testing.play import Cue, Ending
 from nodeinit.testing.played import SCENARIOS, some
 from nodeinit.testing.scenario import Act, Other, Scenario
 from tests.testing import real_callbacks as callbacks

@@ -13,7 +13,7 @@ CPUS = 32  # of each host, as in memory
 
 
 class RayStage:
-    """Answers to `nodeinit.testing.differential.Stage`. A context manager; start and end block.
+    """Answers to `nodeinit.testing.stage.Stage`. A context manager; start and end block.
 
     Starting a host takes seconds: scenarios with the same hosts should come one after the other.
     Raises `ConfigError` when this process has a Ray already.
