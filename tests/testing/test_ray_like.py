@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import TaskPlacementGroupRemoved
 
 from nodeinit import TemporaryError
 from nodeinit.clusters.base import Displaced
@@ -282,3 +284,32 @@ def test_a_host_whose_death_nobody_can_know_of_yet_is_not_held_against_a_node() 
         faults = (SimFault("snapshot", "kill", call, "a"),)
         report = check_callback(Adopts, scenarios=[Scenario((2,), faults=faults)], on_fail="return")
         assert report.ok, report.text()
+
+
+def test_a_remote_function_waits_for_the_host_of_its_bundle(tmp_path: Path) -> None:
+    loop = VirtualLoop()
+
+    async def main() -> None:
+        sim = cluster(2, 2)
+        ray = FakeRay(sim, tmp_path, loop)
+        group = ray.placement_group([{"GPU": 2}])
+        await group.ready()
+        home = group.asked.node_ids[0]
+        other = next(node_id for node_id in "ab" if node_id != home)
+        busy = sim.make_group([GPU], [other])
+        sim.kill_host(home)
+        await asyncio.sleep(1)
+        strategy = SimpleNamespace(placement_group=group, placement_group_bundle_index=0)
+        function = ray.remote(lambda: group.asked.node_ids[0])
+        task = function.options(scheduling_strategy=strategy).remote()
+        await asyncio.sleep(60)
+        assert not task.done()
+        sim.gcs.withdraw(busy)
+        assert await task == other
+
+        ray.remove_placement_group(group)
+        with pytest.raises(TaskPlacementGroupRemoved):
+            await function.options(scheduling_strategy=strategy).remote()
+
+    run_virtual(main(), loop=loop)
+    loop.close()

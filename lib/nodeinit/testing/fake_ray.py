@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from nodeinit.clusters.gcs import CREATED, PENDING
+from nodeinit.clusters.gcs import CREATED, PENDING, REMOVED
 from nodeinit.clusters.simulated import SimCluster, SimGroup
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.frozen import freeze_map
@@ -204,13 +204,19 @@ class FakeRay:
         strategy = options.get("scheduling_strategy")
         group = getattr(strategy, "placement_group", None)
         await asyncio.sleep(0.05)
+        asked = getattr(group, "asked", None)
+        node_id = ""
+        if asked is not None:
+            while asked.state != CREATED:  # a bundle without a host runs nothing
+                if asked.state == REMOVED:
+                    raise self.error("TaskPlacementGroupRemoved")
+                await self.cluster.gcs.change()
+            node_id = asked.node_ids[max(0, strategy.placement_group_bundle_index)]
         result = function(*args, **kwargs)
         if inspect.isawaitable(result):
             result = await result
-        found = getattr(group, "found", None)
-        if found is not None and self._source.exists():
+        if node_id and self._source.exists():
             # A model at the source here is one that was brought to the host it ran on.
-            node_id = found.node_ids[max(0, strategy.placement_group_bundle_index)]
             if not self.cluster.hosts[node_id].alive:
                 raise PermanentError(f"host {node_id} died")
             self.cluster.publish(node_id)
