@@ -15,6 +15,14 @@ from nodeinit.fsm.journal import read_journal, replay
 from nodeinit.fsm.registry import load_machine
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real-ray",
+        action="store_true",
+        help="play all scenarios of tests/testing/test_real_ray.py, not a dozen",
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def every_journal_replays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """At the very end, replay all journals of installed machines that lie about."""

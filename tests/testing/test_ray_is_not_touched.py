@@ -26,7 +26,8 @@ class Looks:
 
     def on_before_download(self, ctx: CallbackCtx) -> CallbackCtx:
         rows = ray.util.placement_group_table()
-        assert all(row["state"] == "CREATED" for row in rows.values())
+        # One of somebody else may just have lost its host.
+        assert all(row["state"] in ("CREATED", "RESCHEDULING") for row in rows.values())
         return ctx.evolve(custom_data=ctx.custom_data.set("groups", len(rows)))
 
 

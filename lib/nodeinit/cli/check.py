@@ -10,6 +10,7 @@ import click
 
 from nodeinit.cli.errors import Command
 from nodeinit.cli.machines import STANDARD, find_machine, importable_here
+from nodeinit.cli.played import play
 from nodeinit.errors import ConfigError, Fault, NodeInitError
 
 if TYPE_CHECKING:
@@ -68,6 +69,15 @@ BROKEN, UNUSABLE = 1, 2
     is_flag=True,
     help="Change the callback in one place after the other, and list what no check minds.",
 )
+@click.option(
+    "--real-ray",
+    "real",
+    metavar="[N]",
+    is_flag=False,
+    flag_value=12,
+    type=click.IntRange(1, 60),
+    help="Then play N scenarios (12, at most 60; or --scenario) on a real Ray too, and compare.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for programs.")
 def check(
     callback: str,
@@ -81,6 +91,7 @@ def check(
     output: Path | None,
     save: Path | None,
     mutating: bool,
+    real: int | None,
     as_json: bool,
 ) -> None:
     """Run a callback through many initializations, and say which laws of a hook it breaks.
@@ -88,10 +99,14 @@ def check(
     The machine is the real one; the cluster is in memory, time is virtual, and hosts die, downloads
     fail and somebody cancels at every moment. Nothing outside is touched but what the hooks touch.
 
-    Exits with 0 when no law is broken, with 1 when one is, with 2 when it could not be run.
-    With --mutate, what survives is listed, and is no failure.
+    With --real-ray a callback that breaks no law also meets a real Ray, which is started on this
+    machine with hosts whose GPUs do not exist, and is to end there as it does in memory.
+
+    Exits with 0 when no law is broken, with 1 when one is (or Ray differs), with 2 when it could
+    not be run. With --mutate, what survives is listed, and is no failure.
     """
     from nodeinit.testing.check import CallbackFailed, check_callback
+    from nodeinit.testing.played import some
     from nodeinit.testing.saved import save as save_failures
     from nodeinit.testing.scenario_line import read_scenario
 
@@ -112,16 +127,28 @@ def check(
             machine=machine,
             on_fail="return",
         )
-        _print(report, wanted, output, as_json)
+        ok = report.ok
+        played: dict[str, Any] = {}
+        if real and ok:
+            given = [read_scenario(scenario)] if scenario is not None else some(real)
+            compared = play(callback, json_object(kwargs), given)
+            ok, played = compared.ok, compared.to_dict()
+        _print(report, wanted, output, as_json, played)
+        if played and not as_json:
+            click.echo(compared.text())
         for path in save_failures(report, save) if save is not None else ():
             click.echo(f"wrote {path}", err=True)
     except CallbackFailed as failed:  # of --mutate: there is no use in mutants of what is broken
         click.echo(failed.report.text())
         raise SystemExit(BROKEN) from None
     except NodeInitError as error:
-        click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
-        raise SystemExit(UNUSABLE) from None
-    raise SystemExit(0 if report.ok else BROKEN)
+        raise _unusable(error) from None
+    raise SystemExit(0 if ok else BROKEN)
+
+
+def _unusable(error: NodeInitError) -> SystemExit:
+    click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+    return SystemExit(UNUSABLE)
 
 
 def _mutate(callback: str, kwargs: dict[str, Any], seed: int, machine: str, as_json: bool) -> None:
@@ -144,11 +171,18 @@ def _formats(text: str, output: Path | None, as_json: bool) -> list[str]:
     return wanted
 
 
-def _print(report: CheckReport, wanted: list[str], output: Path | None, as_json: bool) -> None:
+def _print(
+    report: CheckReport,
+    wanted: list[str],
+    output: Path | None,
+    as_json: bool,
+    more: dict[str, Any],
+) -> None:
+    """Print or write a report; `more` goes into the JSON."""
     from nodeinit.testing.reporting.registry import render, write
 
     if as_json:
-        click.echo(json.dumps(report.to_dict(), indent=2))
+        click.echo(json.dumps({**report.to_dict(), **more}, indent=2))
     elif "text" in wanted:
         click.echo(report.text())
     others = [name for name in wanted if name != "text"]

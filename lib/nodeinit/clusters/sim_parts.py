@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from nodeinit.download.manifest import Manifest, ManifestFile
+from nodeinit.frozen import FrozenMap
 from nodeinit.placement.topology import Bundle, Host, fixed
 
 
@@ -30,7 +31,12 @@ class SimFault:
 
 @attrs.define(eq=False)
 class SimGroup:
-    """A live group; also the handle that a callback may put into `ctx.placement_group`."""
+    """A group; also the handle that a callback may put into `ctx.placement_group`.
+
+    `state`, `reason` (of its not being created) and `tries` are as in Ray's table. `node_ids` are
+    the hosts of its bundles, `""` for one that has none (any more); `selectors` what else a bundle
+    demands of its host.
+    """
 
     id: str
     name: str
@@ -39,6 +45,9 @@ class SimGroup:
     node_ids: tuple[str, ...]
     ours: bool
     state: str = "CREATED"
+    selectors: tuple[FrozenMap, ...] = ()
+    reason: str = "FINISHED"
+    tries: int = 0
 
 
 @attrs.define(eq=False)

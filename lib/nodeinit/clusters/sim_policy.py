@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import attrs
 
+from nodeinit.clusters.sim_parts import SimGroup
 from nodeinit.placement.labels import NODE_ID
-from nodeinit.placement.ray_policy import RayPolicy
+from nodeinit.placement.ray_choice import TieRule
+from nodeinit.placement.ray_policy import Outcome, RayPolicy, Verdict
 from nodeinit.placement.topology import UNIT, ClusterSnapshot, PlacementPlan
 
 
@@ -14,13 +16,37 @@ def choose(plan: PlacementPlan, snapshot: ClusterSnapshot) -> tuple[str, ...] | 
 
     Of equally good hosts the one with the smaller node id; Ray takes any.
     """
-    hosts = [
-        attrs.evolve(host, labels=host.labels.set(NODE_ID, host.node_id)) for host in snapshot.hosts
-    ]
-    seen = ClusterSnapshot(tuple(hosts), snapshot.groups)
     pinned = zip(plan.bundles, plan.selectors, strict=True)
     bundles = [attrs.evolve(bundle, labels=selector) for bundle, selector in pinned]
-    return RayPolicy(bundles, plan.strategy, seen).run().node_ids or None
+    return RayPolicy(bundles, plan.strategy, _labelled(snapshot)).run().node_ids or None
+
+
+def settle(group: SimGroup, snapshot: ClusterSnapshot, tie: TieRule) -> Outcome:
+    """One try to find hosts for those bundles of a group that have none; all others keep theirs."""
+    lacking = [i for i, node_id in enumerate(group.node_ids) if not node_id]
+    bundles = [group.bundles[i] for i in lacking]
+    if group.selectors:
+        wanted = [group.selectors[i] for i in lacking]
+        bundles = [attrs.evolve(b, labels=w) for b, w in zip(bundles, wanted, strict=True)]
+    outcome = RayPolicy(bundles, group.strategy, _labelled(snapshot, group)).run(tie)
+    if outcome.verdict is not Verdict.CREATED or len(lacking) == len(group.node_ids):
+        return outcome
+    node_ids = list(group.node_ids)
+    for index, node_id in zip(lacking, outcome.node_ids, strict=True):
+        node_ids[index] = node_id
+    return Outcome(Verdict.CREATED, tuple(node_ids))
+
+
+def _labelled(snapshot: ClusterSnapshot, group: SimGroup | None = None) -> ClusterSnapshot:
+    """The hosts with the label by which they are pinned; without those that a spread has used."""
+    spread = group is not None and group.strategy == "STRICT_SPREAD"
+    used = set(group.node_ids) if group is not None and spread else set()
+    hosts = tuple(
+        attrs.evolve(host, labels=host.labels.set(NODE_ID, host.node_id))
+        for host in snapshot.hosts
+        if host.node_id not in used
+    )
+    return ClusterSnapshot(hosts, snapshot.groups)
 
 
 def deal(snapshot: ClusterSnapshot, group_id: str) -> dict[int, tuple[str, ...]]:

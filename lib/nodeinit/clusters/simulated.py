@@ -13,14 +13,18 @@ from typing import Any
 
 import attrs
 
-from nodeinit.clusters.base import Displaced, FetchJob, Progress
+from nodeinit.clusters.base import FetchJob, Progress
+from nodeinit.clusters.gcs import CREATED, Gcs
 from nodeinit.clusters.host_hooks import run_host_hooks
+from nodeinit.clusters.ray_like import PLAIN, RayLike
 from nodeinit.clusters.sim_parts import SIM_MANIFEST, SimFault, SimGroup, SimHost, sim_host
-from nodeinit.clusters.sim_policy import choose, deal
+from nodeinit.clusters.sim_policy import deal
+from nodeinit.clusters.sim_reserve import placed
 from nodeinit.context import NodeModelDownloadable, NodeReport
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.fsm.executor import Executor, InlineExecutor
+from nodeinit.fsm.shield import through
 from nodeinit.placement.topology import (
     Bundle,
     ClusterSnapshot,
@@ -31,13 +35,14 @@ from nodeinit.placement.topology import (
     PlacementPlan,
 )
 
-__all__ = ["SIM_MANIFEST", "SimCluster", "SimFault", "SimGroup", "sim_host"]
+__all__ = ["SIM_MANIFEST", "RayLike", "SimCluster", "SimFault", "SimGroup", "sim_host"]
 
 
 class SimCluster:
     """Implements `Cluster` in memory. All waiting is `asyncio.sleep`, so virtual time applies.
 
-    `bandwidth` is bytes per second and host, `latency` the seconds that any call takes.
+    `bandwidth` is bytes per second and host, `latency` the seconds that any call takes. `ray` says
+    how much it is like Ray beyond that: not at all by default, or as was measured (`RayLike()`).
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class SimCluster:
         latency: float = 0.01,
         bandwidth: float = 1_000_000.0,
         executor: Executor | None = None,
+        ray: RayLike = PLAIN,
     ) -> None:
         self.hosts = {host.node_id: SimHost(host) for host in hosts}
         self.groups: dict[str, SimGroup] = {}
@@ -65,8 +71,8 @@ class SimCluster:
         self._latency = latency
         self._bandwidth = bandwidth
         self._executor = executor or InlineExecutor()
-        self._ids = 0
-        self._shaken = asyncio.Event()
+        self.gcs = Gcs(ray, self.groups, self._view, lambda node_id: self.hosts[node_id].alive)
+        self._shaken = self.gcs.shaken
 
     # -- the port --------------------------------------------------------------------------------
 
@@ -84,11 +90,11 @@ class SimCluster:
         self, node_id: str, job: FetchJob, on_progress: Callable[[Progress], None]
     ) -> NodeReport:
         """Move the files that the host lacks, in time, through staging; then the host's hooks."""
-        self._alive(node_id)
+        await self._answers(node_id)
         self.fetching[job.name] = node_id
         try:
             fault = await self._enter("fetch")
-            self._alive(node_id)
+            await self._answers(node_id)
             files = job.manifest.select(job.mode)
             revision = job.manifest.revision
             have = self.hosts[node_id].published
@@ -102,7 +108,7 @@ class SimCluster:
             custom = await run_host_hooks(
                 job.hooks, job.ctx, node_id, self._executor, job.hook_deadline
             )
-            self._alive(node_id)
+            await self._answers(node_id)
         finally:
             self.fetching.pop(job.name, None)
             self.staging.pop(job.name, None)
@@ -121,29 +127,28 @@ class SimCluster:
 
     async def reserve(self, plan: PlacementPlan, name: str) -> Placement:
         """Take the plan's bundles where its pin allows, or say that there is no room any more."""
-        try:
-            fault = await self._enter("reserve")
-            if fault is not None and fault.kind == "lie":
-                moved = [n for n in self.hosts if n != plan.node_ids[-1]] or [plan.node_ids[-1]]
-                node_ids = (*plan.node_ids[:-1], moved[0])
-            else:
-                found = choose(plan, self.now())
-                if found is None:
-                    raise Displaced(f"the hosts of the plan cannot give what {name} needs any more")
-                node_ids = found
+        fault = await self._enter("reserve")
+        if fault is not None and fault.kind == "lie":
+            moved = [n for n in self.hosts if n != plan.node_ids[-1]] or [plan.node_ids[-1]]
+            node_ids = (*plan.node_ids[:-1], moved[0])
             group = self.make_group(plan.bundles, node_ids, name=name, strategy=plan.strategy)
             group.ours = True
+        else:
+            group = self.gcs.ask(plan.bundles, plan.strategy, name, plan.selectors, ours=True)
+        try:
+            await placed(self.gcs, group, plan, self.now)
             await asyncio.sleep(self._latency)
             return self._placement(group, adopted=False)
         except BaseException:
-            self.groups.pop(name, None)
+            # Not at once: a group that is removed while Ray places it may leak.
+            await through(self.gcs.give_back(group))
             raise
 
     async def probe(self, placement: Placement) -> Placement:
         """The placement with its GPUs, dealt out as a host of Ray does it."""
         fault = await self._enter("probe")
         for node_id in placement.hosts:
-            self._alive(node_id)
+            await self._answers(node_id)
         ids = deal(self.now(), placement.group_id)
         if fault is not None and fault.kind == "lie":
             ids = dict.fromkeys(ids, next(iter(ids.values()), ()))
@@ -151,18 +156,23 @@ class SimCluster:
         return attrs.evolve(placement, bundles=tuple(bundles))
 
     async def observe(self, group: Any) -> Placement:
-        """Where a group stands, given its handle."""
+        """Where a group stands once it is placed, given its handle."""
         await self._enter("observe")
-        found = next((g for g in self.groups.values() if g.id == getattr(group, "id", None)), None)
-        if found is None:
-            raise PermanentError(f"there is no placement group {group!r} on this cluster")
-        return self._placement(found, adopted=True)
+        while True:
+            self.gcs.catch_up()
+            known = (g for g in self.groups.values() if g.id == getattr(group, "id", None))
+            found = next(known, None)
+            if found is None:
+                raise PermanentError(f"there is no placement group {group!r} on this cluster")
+            if found.state == CREATED:
+                return self._placement(found, adopted=True)
+            await self.gcs.change()
 
     async def remove(self, name: str) -> None:
-        """Remove a group of ours; one that is not there is fine."""
+        """Remove a group of ours, and wait until all is back; one that is not there is fine."""
         fault = await self._enter("remove")
-        if fault is None or fault.kind != "lie":
-            self.groups.pop(name, None)
+        if name in self.groups and (fault is None or fault.kind != "lie"):
+            await self.gcs.give_back(self.groups[name])
 
     async def stop_fetch(self, name: str) -> None:
         """End a fetch and clear what it staged."""
@@ -171,15 +181,18 @@ class SimCluster:
         self.staging.pop(name, None)
 
     async def lost(self, placement: Placement) -> str:
-        """Wait until a host of the placement dies or its group is gone."""
+        """Wait until a host of the placement is seen to die, or its group is moved or gone."""
         while True:
             for node_id in placement.hosts:
-                if not self.hosts[node_id].alive:
+                if node_id in self.gcs.dead:
                     return f"host {node_id} died"
-            if all(group.id != placement.group_id for group in self.groups.values()):
+            known = (g for g in self.groups.values() if g.id == placement.group_id)
+            group = next(known, None)
+            if group is None:
                 return f"the group {placement.name} was removed by somebody else"
-            self._shaken.clear()
-            await self._shaken.wait()
+            if group.state != CREATED or group.node_ids != placement.node_ids:
+                return f"Ray is moving bundles of the group {placement.name}"
+            await self.gcs.change()
 
     async def work(self, op: str) -> None:
         """Whatever else is done on the cluster, by a name of its own: it can go wrong like a call."""
@@ -199,49 +212,40 @@ class SimCluster:
         strategy: str = "PACK",
     ) -> SimGroup:
         """Somebody's group, exactly there; a callback may hand it over as `ctx.placement_group`."""
-        self._ids += 1
-        group = SimGroup(
-            f"{self._ids:032x}", name, strategy, tuple(bundles), tuple(node_ids), ours=False
-        )
-        self.groups[name or group.id] = group
-        return group
+        return self.gcs.group(bundles, node_ids, name, strategy)
 
     def kill_host(self, node_id: str) -> None:
         """A host dies: its fetches fail, its files are gone, groups on it are no longer good."""
-        with contextlib.suppress(RuntimeError):  # a host may be dead before anything runs
-            self.deaths.append((asyncio.get_running_loop().time(), node_id))
-        self.hosts[node_id].alive = False
-        self.hosts[node_id].published.clear()
-        self._shaken.set()
+        host = self.hosts[node_id]
+        if host.alive:
+            with contextlib.suppress(RuntimeError):  # a host may be dead before anything runs
+                self.deaths.append((asyncio.get_running_loop().time(), node_id))
+            host.alive = False
+            host.published.clear()
+            self.gcs.host_died(node_id)
+
+    def add_host(self, host: Host) -> None:
+        """A host joins, or one that died comes back, with nothing on it."""
+        self.hosts[host.node_id] = SimHost(host)
+        self.gcs.host_joined(host.node_id)
 
     def steal(self, node_id: str) -> None:
         """Somebody takes everything that is free on a host."""
         host = self.now().host(node_id)
         free = {k: v for k, v in host.available.items() if v > 0} if host and host.alive else {}
         if free:
-            self.make_group([Bundle(free)], [node_id], name=f"thief-{self._ids}")
+            self.make_group([Bundle(free)], [node_id], name=f"thief-{self.gcs.made}")
 
     def now(self) -> ClusterSnapshot:
-        """The snapshot of this moment, without a call."""
-        hosts = []
-        for node_id, sim in self.hosts.items():
-            free = dict(sim.host.total)
-            for group in self.groups.values():
-                for bundle, at in zip(group.bundles, group.node_ids, strict=True):
-                    if at == node_id:
-                        for resource, value in bundle.resources.items():
-                            free[resource] = free.get(resource, 0) - value
-            hosts.append(attrs.evolve(sim.host, available=free, alive=sim.alive))
-        groups = tuple(
-            Group(g.id, g.name, g.state, g.bundles, g.strategy, g.node_ids)
-            for g in self.groups.values()
-        )
-        return ClusterSnapshot(tuple(hosts), groups)
+        """What Ray believes at this moment, without a call."""
+        self.gcs.catch_up()
+        return self._view()
 
     def leftovers(self) -> list[str]:
         """What nodes acquired here and have not given back; empty when nothing is left behind."""
         return [
             *(f"group {group.name}" for group in self.groups.values() if group.ours),
+            *(f"group {g.name} is gone, not what it held" for g in self.gcs.leaked if g.ours),
             *(f"fetch {name} on {node_id}" for name, node_id in self.fetching.items()),
             *(f"staging of {name} on {node_id}" for name, node_id in self.staging.items()),
         ]
@@ -257,6 +261,24 @@ class SimCluster:
         self.hosts[node_id].published |= {(manifest.revision, file.path) for file in manifest.files}
 
     # -- inside ----------------------------------------------------------------------------------
+
+    def _view(self) -> ClusterSnapshot:
+        hosts = []
+        holding = [*self.groups.values(), *self.gcs.unseen]
+        for node_id, sim in self.hosts.items():
+            free = dict(sim.host.total)
+            for group in holding:
+                for bundle, at in zip(group.bundles, group.node_ids, strict=True):
+                    if at == node_id:
+                        for resource, value in bundle.resources.items():
+                            free[resource] = free.get(resource, 0) - value
+            alive = node_id not in self.gcs.dead
+            hosts.append(attrs.evolve(sim.host, available=free, alive=alive))
+        groups = tuple(
+            Group(g.id, g.name, g.state, g.bundles, g.strategy, _assigned(g))
+            for g in self.groups.values()
+        )
+        return ClusterSnapshot(tuple(hosts), groups)
 
     async def _enter(self, op: str) -> SimFault | None:
         """Count a call, take its time, and let its fault happen."""
@@ -285,8 +307,11 @@ class SimCluster:
                 self.steal(node_id)
         return fault
 
-    def _alive(self, node_id: str) -> None:
+    async def _answers(self, node_id: str) -> None:
+        """Raise when a host is dead. Nobody knows before its death is seen: until then, wait."""
         if node_id not in self.hosts or not self.hosts[node_id].alive:
+            while node_id in self.hosts and node_id not in self.gcs.dead:
+                await self.gcs.change()
             raise TemporaryError(f"host {node_id} is dead")
 
     async def _move(
@@ -300,7 +325,7 @@ class SimCluster:
         for file in files:
             self.staging[job.name] = node_id
             await asyncio.sleep(file.size / self._bandwidth)
-            self._alive(node_id)
+            await self._answers(node_id)
             done += file.size
             self.moved += file.size
             on_progress(Progress(node_id, done, total, file.path))
@@ -317,3 +342,8 @@ class SimCluster:
             )
         )
         return Placement(group.id, group.name, group.strategy, group.state, bundles, adopted)
+
+
+def _assigned(group: SimGroup) -> tuple[str | None, ...]:
+    """The host of each bundle, as Ray's table has it."""
+    return group.node_ids if all(group.node_ids) else tuple(at or None for at in group.node_ids)

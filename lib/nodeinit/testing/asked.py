@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
+from nodeinit.clusters.gcs import PENDING, QUEUED
 from nodeinit.clusters.simulated import SimCluster, SimGroup
 from nodeinit.context import CallbackCtx
 from nodeinit.errors import ConfigError
@@ -122,11 +123,14 @@ def _judge_group(ctx: CallbackCtx, cluster: SimCluster) -> Iterator[Found]:
     identity = getattr(handle, "id", None)
     found = next((g for g in cluster.groups.values() if g.id == identity), None)
     if found is None:
-        gone = "hands over a group that is not there (was it waited for, is it removed?)"
-        yield "P2-assign", gone
+        yield "P2-assign", "hands over a group that is not there (is it removed?)"
         return
-    if not all(cluster.hosts[node_id].alive for node_id in found.node_ids):
-        return  # that may just have happened
+    if found.state == PENDING and found.reason != QUEUED:
+        said = "hands over a group for which there is no room (was it waited for?)"
+        yield "P2-assign", said
+        return
+    if not all(at in cluster.hosts and cluster.hosts[at].alive for at in found.node_ids):
+        return  # it is being placed, or that may just have happened
     request = PlacementRequest.from_config(ctx.llm_config)
     if isinstance(handle, FakeGroup):
         request = attrs.evolve(request, bundles=tuple(map(_without_hint, request.bundles)))

@@ -18,28 +18,33 @@ from types import FrameType
 from typing import Any
 from unittest import mock
 
-from nodeinit.clusters.sim_policy import choose
+from nodeinit.clusters.gcs import CREATED, PENDING, REMOVED
 from nodeinit.clusters.simulated import SimCluster, SimGroup
-from nodeinit.errors import PermanentError
+from nodeinit.errors import PermanentError, TemporaryError
+from nodeinit.frozen import freeze_map
 from nodeinit.placement.checks import to_bundles
-from nodeinit.placement.topology import Pin, PlacementPlan, amount
-
-POLL, LONGEST = 0.1, 10.0  # seconds, until somebody who waits for a group looks again
+from nodeinit.placement.topology import amount
 
 
 class FakeGroup:
     """What `ray.util.placement_group` gives back; `id` is what the cluster knows it by."""
 
-    def __init__(self, ray: FakeRay, bundles: Sequence[Mapping[str, float]], strategy: str) -> None:
+    def __init__(
+        self, ray: FakeRay, bundles: Sequence[Mapping[str, float]], asked: SimGroup
+    ) -> None:
         self._ray: FakeRay = ray
         self.bundle_specs = [dict(bundle) for bundle in bundles]
-        self.strategy = strategy
-        self.id = f"pending-{len(ray.made)}"
-        self.found: SimGroup | None = None
+        self.asked = asked
+        self.id = asked.id
         self.gone = False
         self.line = _asked_from()
         """Where a hook made it, as `file.py:12`."""
         self.named = False
+
+    @property
+    def found(self) -> SimGroup | None:
+        """The group where it has, or had, its place; `None` while it waits for one."""
+        return None if self.asked.state == PENDING else self.asked
 
     @property
     def bundle_count(self) -> int:
@@ -51,17 +56,28 @@ class FakeGroup:
         return self._ray.remotely(self._placed())
 
     def wait(self, timeout_seconds: float = 30) -> bool:
-        """Whether it has its place within a time, which passes."""
-        loop = self._ray.loop
-        if not self._ray.place(self):
-            loop.advance(timeout_seconds)
-        return self._ray.place(self)
+        """Whether it has its place within a time, which passes; Ray counts whole seconds of it."""
+        loop, gcs = self._ray.loop, self._ray.cluster.gcs
+        end = loop.time() + max(0.001, int(timeout_seconds))
+        while not self._is_placed():
+            if self.gone:
+                raise Exception(f"Placement group {self.id} does not exist.")
+            due = gcs.next_at
+            if due is None or due > end:
+                loop.advance(end - loop.time())
+                break
+            loop.advance(due - loop.time())
+        return self._is_placed()
+
+    def _is_placed(self) -> bool:
+        self._ray.cluster.gcs.catch_up()
+        return self.asked.state == CREATED
 
     async def _placed(self) -> FakeGroup:
-        pause = POLL
-        while not self._ray.place(self):
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST)
+        while not self._is_placed():
+            if self.gone:
+                raise self._ray.error("TaskPlacementGroupRemoved")
+            await self._ray.cluster.gcs.change()
         return self
 
 
@@ -90,57 +106,48 @@ class FakeRay:
         """The groups that hooks made and that nobody removed."""
         return [group for group in self.made if not group.gone]
 
-    def place(self, group: FakeGroup) -> bool:
-        """Give a group its place if there is one; whether it has it."""
-        if group.found is not None or group.gone:
-            return group.found is not None
-        bundles = to_bundles(group.bundle_specs)
-        now = self.cluster.now()
-        somewhere = tuple(host.node_id for host in now.hosts)[:1] * len(bundles)
-        plan = PlacementPlan(bundles, somewhere, group.strategy, pin=Pin.NONE)
-        found = choose(plan, now)
-        if found is None:
-            return False
-        group.found = self.cluster.make_group(
-            bundles, found, name=f"own-{self.made.index(group)}", strategy=group.strategy
-        )
-        group.id = group.found.id
-        return True
+    def error(self, name: str, *args: Any) -> Exception:
+        """An error of Ray's, by name."""
+        made: Exception = getattr(importlib.import_module("ray.exceptions"), name)(*args)
+        return made
 
     # -- what hooks call ---------------------------------------------------------------------------
 
     def placement_group(
         self,
         bundles: Sequence[Mapping[str, float]],
-        strategy: str = "PACK",
+        strategy: str | None = None,
         name: str = "",
-        *_: Any,
-        **__: Any,
+        lifetime: str | None = None,
+        _soft_target_node_id: str | None = None,
+        bundle_label_selector: Sequence[Mapping[str, str]] | None = None,
+        **_: Any,
     ) -> FakeGroup:
         """A group that is placed as soon as there is room."""
         if not bundles or not all(any(v > 0 for v in bundle.values()) for bundle in bundles):
             self.empty = True
             raise ValueError("Bundles must be a non-empty list, with a non-zero resource in each.")
-        group = FakeGroup(self, bundles, strategy)
+        selectors = [freeze_map(each) for each in bundle_label_selector or ()]
+        if selectors and len(selectors) != len(bundles):
+            raise ValueError("bundle_label_selector needs one selector for each bundle.")
+        called = name or f"own-{len(self.made)}"
+        try:
+            asked = self.cluster.gcs.ask(to_bundles(bundles), strategy or "PACK", called, selectors)
+        except TemporaryError as taken:
+            raise self.error("RaySystemError", str(taken)) from None
+        group = FakeGroup(self, bundles, asked)
         group.named = bool(name)
         self.made.append(group)
-        self.place(group)
         return group
 
     def remove_placement_group(self, group: Any) -> None:
-        """Give a group back."""
+        """Give a group back, whatever Ray is doing with it."""
         if isinstance(group, FakeGroup):
             group.gone = True
-            found = group.found
-        else:
-            found = group
-        if found is None:
-            return
-        if all(found is not made.found for made in self.made):
-            self.removed_foreign.append((found.name, _asked_from()))
-        for name, live in list(self.cluster.groups.items()):
-            if live is found:
-                del self.cluster.groups[name]
+        asked = getattr(group, "asked", group)
+        if all(asked is not made.asked for made in self.made):
+            self.removed_foreign.append((asked.name, _asked_from()))
+        self.cluster.gcs.withdraw(asked)
 
     def get_placement_group(self, name: str) -> SimGroup:
         """Anybody's group, by its name; `ValueError` when there is none."""
@@ -150,11 +157,9 @@ class FakeRay:
 
     def placement_group_table(self, group: Any = None) -> dict[str, Any]:
         """All live groups by id, as Ray describes them, or one of them."""
+        self.cluster.gcs.catch_up()
         rows = {live.id: _row(live) for live in self.cluster.groups.values()}
-        if group is None:
-            return rows
-        found = group.found if isinstance(group, FakeGroup) else group
-        return rows.get(getattr(found, "id", ""), {})
+        return rows if group is None else rows.get(getattr(group, "id", ""), {})
 
     def nodes(self) -> list[dict[str, Any]]:
         """The hosts, as `ray.nodes()` describes them."""
@@ -210,13 +215,19 @@ class FakeRay:
         strategy = options.get("scheduling_strategy")
         group = getattr(strategy, "placement_group", None)
         await asyncio.sleep(0.05)
+        asked = getattr(group, "asked", None)
+        node_id = ""
+        if asked is not None:
+            while asked.state != CREATED:  # a bundle without a host runs nothing
+                if asked.state == REMOVED:
+                    raise self.error("TaskPlacementGroupRemoved")
+                await self.cluster.gcs.change()
+            node_id = asked.node_ids[max(0, strategy.placement_group_bundle_index)]
         result = function(*args, **kwargs)
         if inspect.isawaitable(result):
             result = await result
-        found = getattr(group, "found", None)
-        if found is not None and self._source.exists():
+        if node_id and self._source.exists():
             # A model at the source here is one that was brought to the host it ran on.
-            node_id = found.node_ids[max(0, strategy.placement_group_bundle_index)]
             if not self.cluster.hosts[node_id].alive:
                 raise PermanentError(f"host {node_id} died")
             self.cluster.publish(node_id)
@@ -306,6 +317,7 @@ def _row(group: SimGroup) -> dict[str, Any]:
         "state": group.state,
         "strategy": group.strategy,
         "bundles": {i: bundle.units() for i, (bundle, _) in enumerate(placed)},
+        "stats": {"scheduling_state": group.reason, "scheduling_attempt": group.tries},
         "bundles_to_node_id": {i: node_id for i, (_, node_id) in enumerate(placed)},
     }
 

@@ -104,17 +104,15 @@ def _judge_patience(trial: Trial, step: Step) -> None:
 
 def _judge_ready(trial: Trial, step: Step) -> None:
     ctx, cluster = step.after.ctx, trial.cluster
-    observed = _observed_at(trial, step)
-    judged = observed - 0.1 - trial.slack
-    died_since = {node_id for at, node_id in trial.killed if at >= judged}
-    died_since |= {node_id for at, node_id in cluster.deaths if at > observed}
+    judged = _observed_at(trial, step) - 0.1 - trial.slack
+    died_since = {node_id for at, node_id in cluster.deaths if at >= judged}
     if ctx.placement is None:
         trial.say("R1-ready", "ready without a placement")
         return
     group = next((g for g in cluster.groups.values() if g.id == ctx.placement.group_id), None)
     if group is None:
         trial.say("R1-ready", "ready, but Ray knows no such group")
-    elif group.node_ids != ctx.placement.node_ids:
+    elif group.node_ids != ctx.placement.node_ids and not died_since & set(ctx.placement.hosts):
         trial.say("R1-ready", "ready, but Ray put the bundles elsewhere")
     if ctx.plan.pin is Pin.NODE and ctx.plan.node_ids != ctx.placement.node_ids:
         trial.say("R1-ready", "ready, but not as planned")

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from nodeinit.clusters.simulated import SimCluster, SimFault, sim_host
+from nodeinit.clusters.simulated import RayLike, SimCluster, SimFault, sim_host
 from nodeinit.config import LLMConfig
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.placement.labels import ACCELERATOR_TYPE
@@ -22,6 +22,7 @@ from nodeinit.placement.topology import Bundle, Host
 __all__ = ["Act", "Other", "Scenario", "SimFault"]
 
 FOREIGN = "somebody-else"
+RAY = RayLike()
 
 
 @attrs.frozen
@@ -93,9 +94,10 @@ class Scenario:
         odd = sum(bool(getattr(self, n) != getattr(_USUAL, n)) for n in ODD)
         return 10 * events + len(self.gpus) + self.tp * self.pp + 2 * len(self.taken) + 2 * odd
 
-    def cluster(self) -> SimCluster:
+    def cluster(self, *, ray: RayLike = RAY, bandwidth: float = 1_000_000.0) -> SimCluster:
         """The hosts, and the group of somebody else who holds what is taken."""
-        made = SimCluster([self.host(n) for n in self.node_ids], faults=self.faults)
+        hosts = [self.host(node_id) for node_id in self.node_ids]
+        made = SimCluster(hosts, faults=self.faults, bandwidth=bandwidth, ray=ray)
         held = [(n, t) for n, t in zip(self.node_ids, self.taken, strict=False) if t]
         if held:
             bundles = [Bundle.of(GPU=1) for _, taken in held for _ in range(taken)]

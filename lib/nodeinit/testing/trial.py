@@ -13,7 +13,6 @@ from typing import Any
 
 import attrs
 
-from nodeinit.clusters.sim_parts import SimHost
 from nodeinit.clusters.simulated import SimCluster
 from nodeinit.context import CallbackCtx
 from nodeinit.fsm.core import Core
@@ -199,8 +198,8 @@ def perform(trial: Trial, act: Act) -> None:
             trial.killed.append((now, act.node_id))
             trial.cluster.kill_host(act.node_id)
         case "join":
-            joining = SimHost(trial.scenario.host(act.node_id))
-            trial.cluster.hosts.setdefault(act.node_id, joining)
+            if act.node_id not in trial.cluster.hosts:
+                trial.cluster.add_host(trial.scenario.host(act.node_id))
         case "steal":
             trial.cluster.steal(act.node_id)
         case "disk_full":
