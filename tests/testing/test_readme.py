@@ -63,6 +63,6 @@ def test_mended_it_passes(author: pytest.Pytester) -> None:
     result = author.runpytest_inprocess(*QUIET, *QUICK, "-rs")
 
     found = outcomes(result)
-    assert {"passed", "skipped"} == set(found), result.stdout.str()
+    assert "passed" in found and {"passed", "skipped"} >= set(found), result.stdout.str()
     assert len(CHECKS) + 2 + 4 == sum(found.values())
     assert "M5 is inconclusive" in result.stdout.str()

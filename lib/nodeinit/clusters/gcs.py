@@ -45,6 +45,7 @@ class Gcs:
         self.dead: set[str] = set()
         """The hosts that are known to be dead."""
         self.shaken = asyncio.Event()
+        self._lives_in: asyncio.AbstractEventLoop | None = None
         self._groups, self._view, self._is_up = groups, view, is_up
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._at: float | None = None  # the moment that is being caught up with
@@ -174,10 +175,8 @@ class Gcs:
         """The moment, by the clock of the loop."""
         if self._at is not None:
             return self._at
-        try:
-            return asyncio.get_running_loop().time()
-        except RuntimeError:  # before anything runs, nothing takes time
-            return 0.0
+        loop = self._loop()
+        return loop.time() if loop is not None else 0.0  # before anything runs, nothing takes time
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -188,7 +187,15 @@ class Gcs:
             return
         moment = self.now() + delay
         heapq.heappush(self._due, (moment, self._events, happen))
-        asyncio.get_running_loop().call_at(moment, self.catch_up)
+        loop = self._loop()
+        if loop is not None:
+            loop.call_at(moment, self.catch_up)
+
+    def _loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that the cluster lives in; a hook may call from where no loop runs."""
+        with contextlib.suppress(RuntimeError):
+            self._lives_in = self._lives_in or asyncio.get_running_loop()
+        return self._lives_in
 
     def _is_live(self, group: SimGroup) -> bool:
         return self._groups.get(group.name or group.id) is group

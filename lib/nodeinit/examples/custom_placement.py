@@ -64,7 +64,8 @@ class OwnGroup:
             async with asyncio.timeout(self.timeout):
                 await self.group.ready()
         except TimeoutError:
-            asked = f"{bundles}, {strategy}"
+            worker = ", ".join(f"{amount:g} {name}" for name, amount in bundles[0].items())
+            asked = f"{len(bundles)} x {worker}, {strategy}"
             raise PermanentError(f"no room for {asked} within {self.timeout:g} s") from None
         return attrs.evolve(ctx, placement_group=self.group)
 
