@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import attrs
 
 from nodeinit.download.manifest import Manifest, ManifestFile
 from nodeinit.frozen import FrozenMap
-from nodeinit.placement.topology import Bundle, Host, fixed
+from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host, fixed
 
 
 @attrs.frozen
@@ -63,6 +64,25 @@ def sim_host(node_id: str, *, labels: Mapping[str, str] | None = None, **resourc
     """A host with everything free: `sim_host("a", GPU=8, CPU=64)`."""
     amounts = {name: fixed(value) for name, value in resources.items()}
     return Host(node_id, f"host-{node_id}", amounts, amounts, labels or {})
+
+
+# Thousands of runs see the same few clusters: what is derived of one is derived once.
+
+
+@functools.lru_cache(maxsize=4096)
+def seen(host: Host, held: tuple[Bundle, ...], alive: bool) -> Host:
+    """A host, of which all is free, with these bundles on it."""
+    free = dict(host.total)
+    for bundle in held:
+        for resource, value in bundle.resources.items():
+            free[resource] = free.get(resource, 0) - value
+    return attrs.evolve(host, available=free, alive=alive)
+
+
+@functools.lru_cache(maxsize=4096)
+def snapshot_of(hosts: tuple[Host, ...], groups: tuple[Group, ...]) -> ClusterSnapshot:
+    """The snapshot of these; equal ones are the same object."""
+    return ClusterSnapshot(hosts, groups)
 
 
 SIM_MANIFEST = Manifest(

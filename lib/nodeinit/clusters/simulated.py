@@ -17,7 +17,15 @@ from nodeinit.clusters.base import FetchJob, Progress
 from nodeinit.clusters.gcs import CREATED, Gcs
 from nodeinit.clusters.host_hooks import run_host_hooks
 from nodeinit.clusters.ray_like import PLAIN, RayLike
-from nodeinit.clusters.sim_parts import SIM_MANIFEST, SimFault, SimGroup, SimHost, sim_host
+from nodeinit.clusters.sim_parts import (
+    SIM_MANIFEST,
+    SimFault,
+    SimGroup,
+    SimHost,
+    seen,
+    sim_host,
+    snapshot_of,
+)
 from nodeinit.clusters.sim_policy import deal
 from nodeinit.clusters.sim_reserve import placed
 from nodeinit.context import NodeModelDownloadable, NodeReport
@@ -266,19 +274,18 @@ class SimCluster:
         hosts = []
         holding = [*self.groups.values(), *self.gcs.unseen]
         for node_id, sim in self.hosts.items():
-            free = dict(sim.host.total)
-            for group in holding:
-                for bundle, at in zip(group.bundles, group.node_ids, strict=True):
-                    if at == node_id:
-                        for resource, value in bundle.resources.items():
-                            free[resource] = free.get(resource, 0) - value
-            alive = node_id not in self.gcs.dead
-            hosts.append(attrs.evolve(sim.host, available=free, alive=alive))
+            held = tuple(
+                bundle
+                for group in holding
+                for bundle, at in zip(group.bundles, group.node_ids, strict=True)
+                if at == node_id
+            )
+            hosts.append(seen(sim.host, held, node_id not in self.gcs.dead))
         groups = tuple(
             Group(g.id, g.name, g.state, g.bundles, g.strategy, _assigned(g))
             for g in self.groups.values()
         )
-        return ClusterSnapshot(tuple(hosts), groups)
+        return snapshot_of(tuple(hosts), groups)
 
     async def _enter(self, op: str) -> SimFault | None:
         """Count a call, take its time, and let its fault happen."""

@@ -114,7 +114,7 @@ class Scenario:
         if kind:
             amounts[f"accelerator_type:{kind}"] = 1
             labels[ACCELERATOR_TYPE] = kind
-        return sim_host(node_id, labels=labels, **amounts)
+        return _host(node_id, tuple(labels.items()), tuple(amounts.items()))
 
     def config(self, source: str = "/models/sim", store: str = "") -> LLMConfig:
         """The config of the node. `source` and `store` are directories."""
@@ -172,6 +172,13 @@ class Scenario:
         made.host(made.node_ids[0])
         PlacementRequest.from_config(made.config())
         return made
+
+
+@functools.cache
+def _host(
+    node_id: str, labels: tuple[tuple[str, str], ...], amounts: tuple[tuple[str, float], ...]
+) -> Host:
+    return sim_host(node_id, labels=dict(labels), **dict(amounts))
 
 
 _USUAL = Scenario()

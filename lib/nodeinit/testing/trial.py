@@ -24,6 +24,7 @@ from nodeinit.fsm.journal import Journal
 from nodeinit.fsm.policy import Policy
 from nodeinit.fsm.snapshot import Snapshot, Step
 from nodeinit.testing import laws
+from nodeinit.testing.remembering import RememberingExecutor
 from nodeinit.testing.scenario import Act, Scenario
 
 STEPS_BOUND = 600
@@ -137,7 +138,7 @@ def attach(
         cluster=trial.cluster,
         hooks=hooks,
         name="node",
-        executor=InlineExecutor(),
+        executor=RememberingExecutor(),
         journal=Journal(journal, core, ctx, "node") if journal else None,
         on_step=lambda step: trial.stepped(step),
     )
