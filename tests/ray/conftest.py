@@ -70,11 +70,19 @@ async def at_rest(cluster: RayCluster) -> tuple[list[str], float]:
 
 
 async def standing(cluster: RayCluster) -> tuple[list[str], float]:
-    """The names of the live groups, and how many GPUs are free."""
-    snapshot = await cluster.snapshot()
-    return [group.name for group in snapshot.groups], sum(
-        host.free("GPU") for host in snapshot.alive
-    ) / UNIT
+    """The names of the live groups, and how many GPUs are free.
+
+    A host that has just taken bundles may report once more from before: while more is free than the
+    groups leave, it is looked at again. What should be free and is not is told at once.
+    """
+    for _ in range(60):
+        snapshot = await cluster.snapshot()
+        free = sum(host.free("GPU") for host in snapshot.alive)
+        held = sum(group.gpu for group in snapshot.groups if group.state == "CREATED")
+        if free <= sum(int(host.total.get("GPU", 0)) for host in snapshot.alive) - held:
+            break
+        await asyncio.sleep(0.05)
+    return [group.name for group in snapshot.groups], free / UNIT
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
