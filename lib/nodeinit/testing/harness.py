@@ -361,8 +361,10 @@ class Harness:
         ctx = trace.end.ctx
         brought = [ctx.placement_group, ctx.custom_data, ctx.extra_init_kwargs]
         roots = [*trace.log.instances(), *map(vars, self._modules), *brought]
-        if not all(reaches(roots, group) for group in left):
-            trace.say("R2-leak", "left behind: a group that the callback does not know any more")
+        forgotten = [group for group in left if not reaches(roots, group)]
+        if forgotten:
+            what = "left behind: a group that the callback does not know any more"
+            trace.say("R2-leak", what, line=forgotten[0].line)
         lost = [task for task in running if not reaches(roots, task)]
         if lost:
             what = f"{len(lost)} task(s) run on that the callback does not know any more"
