@@ -213,6 +213,33 @@ def test_a_cancel_while_ray_refuses_leaves_nothing(cluster: RayCluster) -> None:
     run(main)
 
 
+def test_a_cancel_leaves_no_belief_that_something_is_taken(cluster: RayCluster) -> None:
+    """As after a refusal: a host that refused its first bundle has nothing to report by itself."""
+    host = hosts_of(cluster)[0]
+
+    async def main() -> None:
+        await cluster.reserve(on_hosts(*[host] * 3, GPU=0.6), "slices")
+        await cluster.reserve(on_hosts(*[host] * (GPUS - 3)), "whole")
+        task = asyncio.ensure_future(cluster.reserve(on_hosts(host, GPU=0.6), "llm"))
+        while not tries_of("llm"):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # that try is over, and was refused
+        task.cancel()
+        with pytest.raises((asyncio.CancelledError, Displaced)):
+            await task
+        for _ in range(100):
+            seen = (await cluster.snapshot()).host(host)
+            assert seen is not None
+            if seen.free("GPU") == 12_000:
+                break
+            await asyncio.sleep(0.05)
+        assert seen.free("GPU") == 12_000
+        await cluster.remove("slices")
+        await cluster.remove("whole")
+
+    run(main)
+
+
 def test_two_groups_of_one_name_are_never_mixed_up(cluster: RayCluster) -> None:
     host = hosts_of(cluster)[0]
 
