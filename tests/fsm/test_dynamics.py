@@ -13,10 +13,10 @@ from nodeinit.fsm.checks import problems
 from nodeinit.fsm.definition import Definition, Edge, Guard, Phase, guard, retries
 from nodeinit.fsm.dynamics import FEW, Dynamics, judge
 from nodeinit.fsm.events import Event, Frame, Occurred
-from nodeinit.fsm.exploring import explore
 from nodeinit.fsm.guards import attempts_left, temporary
 from nodeinit.fsm.policy import PhasePolicy, Policy
 from nodeinit.fsm.registry import machines
+from nodeinit.fsm.situations import explore
 from nodeinit.fsm.snapshot import Snapshot
 from nodeinit.fsm.unknown import unchecked
 from tests.fsm.small import EDGES, P, small

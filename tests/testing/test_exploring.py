@@ -10,7 +10,7 @@ import pytest
 
 from nodeinit import CallbackCtx
 from nodeinit.testing import Scenario, explore
-from nodeinit.testing.exploring import SMALL, Frontier, edges_of
+from nodeinit.testing.exploring import SMALL, Frontier
 from nodeinit.testing.harness import Harness
 from tests.testing import bugs, correct
 
@@ -100,7 +100,7 @@ def test_pruning_leaves_out_nothing_that_two_events_can_do() -> None:
         with Harness(callback) as harness:
             for scenario in everything(harness, ONE, depth=2, most=250):
                 trace = harness.run(scenario)
-                taken.update(edges_of(trace))
+                taken.update(trace.taken)
                 broken |= {breach.check for breach in trace.breaches}
         assert taken <= set(pruned.visits), callback
         assert broken == set(pruned.broken), callback

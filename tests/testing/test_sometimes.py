@@ -16,7 +16,7 @@ from nodeinit.testing import (
     check_callback,
     sometimes,
 )
-from nodeinit.testing.harness import Trace
+from nodeinit.testing.trace import Trace
 from tests.testing import bugs, correct
 
 FEW = Profile("few", 1, 60)

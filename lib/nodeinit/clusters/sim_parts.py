@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Mapping
 
 import attrs
 
 from nodeinit.download.manifest import Manifest, ManifestFile
+from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.frozen import FrozenMap
 from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host, fixed
 
@@ -28,6 +30,20 @@ class SimFault:
     call: int = 0
     node_id: str | None = None
     seconds: float = 30.0
+
+    async def go_wrong(self) -> None:
+        """Raise, hang or take long, where that is the fault: what needs no cluster to happen."""
+        match self.kind:
+            case "temporary":
+                raise TemporaryError(f"{self.op} failed for the moment")
+            case "permanent":
+                raise PermanentError(f"{self.op} failed for good")
+            case "crash":
+                raise RuntimeError(f"{self.op} crashed")
+            case "hang":
+                await asyncio.get_running_loop().create_future()
+            case "slow":
+                await asyncio.sleep(self.seconds)
 
 
 @attrs.define(eq=False)

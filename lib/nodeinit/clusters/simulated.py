@@ -295,19 +295,10 @@ class SimCluster:
             self.on_call(op, call)
         await asyncio.sleep(self._latency)
         fault = self._faults.get((op, call))
+        if fault is None:
+            return None
+        await fault.go_wrong()
         match fault:
-            case None:
-                return None
-            case SimFault(kind="temporary"):
-                raise TemporaryError(f"{op} failed for the moment")
-            case SimFault(kind="permanent"):
-                raise PermanentError(f"{op} failed for good")
-            case SimFault(kind="crash"):
-                raise RuntimeError(f"{op} crashed")
-            case SimFault(kind="hang"):
-                await asyncio.get_running_loop().create_future()
-            case SimFault(kind="slow", seconds=seconds):
-                await asyncio.sleep(seconds)
             case SimFault(kind="kill", node_id=str(node_id)) if node_id in self.hosts:
                 self.kill_host(node_id)
             case SimFault(kind="steal", node_id=str(node_id)) if node_id in self.hosts:

@@ -14,8 +14,8 @@ import attrs
 
 from nodeinit.fsm.definition import Definition, Edge
 from nodeinit.fsm.events import FINALS, Event, Frame
-from nodeinit.fsm.exploring import BOUND, Exploration, Key, Situation, explore
 from nodeinit.fsm.policy import PhasePolicy, Policy
+from nodeinit.fsm.situations import BOUND, Exploration, Key, Situation, explore
 
 FEW = Policy(default=PhasePolicy(attempts=2), replans=2)
 """Small numbers show what larger ones would: with each try more there are only more of the same."""

@@ -16,11 +16,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nodeinit.testing.check import CallbackFailed, Profile, check_callback
+    from nodeinit.testing.check import CallbackFailed, check_callback
     from nodeinit.testing.exploring import Exploration, explore
     from nodeinit.testing.items import callback_checks
     from nodeinit.testing.machine import machine_for
     from nodeinit.testing.mutating import MutationReport, mutate
+    from nodeinit.testing.profiles import Profile
     from nodeinit.testing.properties import Property, ensures, finally_, sometimes
     from nodeinit.testing.replaying import replay
     from nodeinit.testing.report import CheckReport, Failure
@@ -52,11 +53,12 @@ __all__ = [
 ]
 
 _HOMES = {
-    "check": ("CallbackFailed", "Profile", "check_callback"),
+    "check": ("CallbackFailed", "check_callback"),
     "exploring": ("Exploration", "explore"),
     "items": ("callback_checks",),
     "machine": ("machine_for",),
     "mutating.survivors": ("MutationReport", "mutate"),
+    "profiles": ("Profile",),
     "properties": ("Property", "ensures", "finally_", "sometimes"),
     "replaying": ("replay",),
     "report": ("CheckReport", "Failure"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeinit.testing.harness import Harness, Trace
+from nodeinit.testing.harness import Harness
 from nodeinit.testing.scenario import Scenario
+from nodeinit.testing.trace import Trace
 from nodeinit.testing.trial import Breach
 
 COMPARING = ("H8-idempotent", "H9-twin", "H10-deterministic", "H11-commutes")

@@ -16,7 +16,7 @@ import attrs
 
 from nodeinit.clusters.simulated import SimFault
 from nodeinit.fsm.events import Frame
-from nodeinit.testing.harness import Harness, Trace
+from nodeinit.testing.harness import Harness
 from nodeinit.testing.positions import Point, Recorder
 from nodeinit.testing.scenario import Act, Scenario
 
@@ -202,7 +202,7 @@ def explore(
             scenario, recorder = frontier.take(), frontier.recorder()
             trace = harness.run(scenario, recorder=recorder)
             states.update(trace.states)
-            visits.update(edges_of(trace))
+            visits.update(trace.taken)
             for breach in trace.breaches:
                 broken.setdefault(breach.check, scenario)
             frontier.grow(scenario, recorder)
@@ -223,15 +223,6 @@ def explore(
         broken=broken,
         notes=notes_of(frontier),
     )
-
-
-def edges_of(trace: Trace) -> list[tuple[str, str, str]]:
-    """The edges of a run, in order, each as often as it was taken."""
-    return [
-        (str(step.before.state), str(step.occurred.event), str(step.after.state))
-        for step in trace.driver.steps
-        if step.edge is not None and step.accepted
-    ]
 
 
 def bound_of(frontier: Frontier, worlds: int) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from nodeinit.clusters.base import Cluster
 from nodeinit.clusters.sim_parts import SimFault
-from nodeinit.errors import PermanentError, TemporaryError
 
 OPS = ("snapshot", "manifest", "fetch", "reserve", "probe", "observe", "remove", "stop_fetch")
 
@@ -49,17 +47,11 @@ class Faulty:
     async def _enter(self, op: str) -> None:
         call = self._calls.get(op, 0)
         self._calls[op] = call + 1
-        match self._faults.get((op, call)):
-            case SimFault(kind="temporary"):
-                raise TemporaryError(f"{op} failed for the moment")
-            case SimFault(kind="permanent"):
-                raise PermanentError(f"{op} failed for good")
-            case SimFault(kind="crash"):
-                raise RuntimeError(f"{op} crashed")
-            case SimFault(kind="hang"):
-                await asyncio.get_running_loop().create_future()
-            case SimFault(kind="slow", seconds=seconds):
-                await asyncio.sleep(seconds)
+        fault = self._faults.get((op, call))
+        if fault is None:
+            return
+        await fault.go_wrong()
+        match fault:
             case SimFault(kind="kill", node_id=str(node_id)):
                 await self._hands.kill(node_id)
             case SimFault(kind="steal", node_id=str(node_id)):

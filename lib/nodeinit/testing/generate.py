@@ -14,8 +14,8 @@ from typing import Any
 import attrs
 
 from nodeinit.clusters.simulated import SimFault
-from nodeinit.testing.harness import Trace
 from nodeinit.testing.scenario import Act, Other, Scenario
+from nodeinit.testing.trace import Trace
 
 Choose = Callable[[Sequence[Any]], Any]
 

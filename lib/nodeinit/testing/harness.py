@@ -7,12 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import logging
 import os
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,28 +16,28 @@ from typing import Any
 import attrs
 
 from nodeinit.callbacks import CallbackSpec, check_hooks, make_callback
-from nodeinit.clusters.simulated import SIM_MANIFEST
 from nodeinit.context import CallbackCtx
-from nodeinit.download.store import published_path
-from nodeinit.download.tiny_model import make_tiny_model
-from nodeinit.errors import ConfigError, Fault, PermanentError, TemporaryError
+from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.events import Frame
 from nodeinit.fsm.hooks import BoundCallback
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
-from nodeinit.fsm.snapshot import Step
-from nodeinit.node.phases import NodePhase
 from nodeinit.testing import fake_ray
-from nodeinit.testing.asked import judge_asked, judge_refusal, judge_reservation
-from nodeinit.testing.hidden import changed, opaque_attributes, reaches, shared_state
+from nodeinit.testing.asked import judge_asked, judge_refusal
+from nodeinit.testing.comparing import different
+from nodeinit.testing.hidden import Hidden, changed, opaque_attributes, reaches, shared_state
 from nodeinit.testing.machines import STANDARD, hooks_that_stop, machine_to_check, name_of_machine
 from nodeinit.testing.outside import LINES, Outside
 from nodeinit.testing.positions import Recorder
-from nodeinit.testing.properties import Property, broken, happened
-from nodeinit.testing.scenario import FOREIGN, Other, Scenario
-from nodeinit.testing.trial import Trial, attach, drive
+from nodeinit.testing.properties import Property, broken
+from nodeinit.testing.saboteur import Saboteur
+from nodeinit.testing.scenario import FOREIGN, Scenario
+from nodeinit.testing.stand_in import Watched
+from nodeinit.testing.surroundings import modules_of, quiet, tiny_store
+from nodeinit.testing.trace import Trace
+from nodeinit.testing.trial import attach, drive
 from nodeinit.testing.virtual_time import Deadlock, Livelock, VirtualLoop, run_virtual
-from nodeinit.testing.watched import Call, Log, Watched, different
+from nodeinit.testing.watched import Call, Log
 
 POLICY = Policy(
     default=PhasePolicy(deadline=600, attempts=3, backoff=Backoff(1, 2, 20)),
@@ -54,95 +50,6 @@ ROUNDS = 100_000  # turns of the loop: some polling for a while is no livelock
 STANDING = 20_000  # turns in which no time passes: whoever waits so spins
 HASTE = 20  # so many times less is enough to think so, while a failure is made smaller
 SOMEBODY = "somebody.else"
-
-
-@attrs.define(eq=False)
-class Trace(Trial):
-    """A run of the author's callback: its steps, and every call of a hook."""
-
-    log: Log = attrs.field(kw_only=True)
-    properties: Sequence[Property] = attrs.field(kw_only=True)
-    happened: set[str] = attrs.field(factory=set)
-    """The ids of the `sometimes` that are true of this run."""
-    untold: dict[str, str] = attrs.field(factory=dict)
-    """Why it cannot be told of the others, by id, where they raised."""
-    tasks_soon: list[asyncio.Task[Any]] = attrs.field(factory=list)
-
-    @property
-    def calls(self) -> list[Call]:
-        """Every call of a hook, with the context before and after."""
-        return self.log.calls
-
-    def blame(self, check: str, message: str, call: Call) -> None:
-        """Record what a call of a hook broke."""
-        self.say(check, message, hook=call.hook, line=call.where)
-
-    def soon_after(self) -> None:
-        """Note the tasks of hooks that run on, and that nobody cancelled."""
-        if all(call.ended is not None for call in self.calls):
-            tasks = self.log.outside.tasks
-            self.tasks_soon = [t for t in tasks if not t.done() and not t.cancelling()]
-
-    def stepped(self, step: Step) -> None:
-        """Judge a step, also by the author's own properties."""
-        Trial.stepped(self, step)
-        if step.before.state == step.after.state:
-            return
-        if step.after.state == NodePhase.PLACEMENT:
-            for check, wrong in judge_reservation(step.after.ctx, self.cluster):
-                self.say(check, wrong)
-        for found in self.properties:
-            if found.state == step.after.state:
-                how = broken(found, step.after.ctx, self)
-                if how:
-                    self.say(found.id, f"in {found.state}: {how}")
-
-    def look_back(self) -> None:
-        """See what of the author's `sometimes` is true of the finished run."""
-        for found in self.properties:
-            if found.sometimes is not None:
-                true, untold = happened(found, self.end.ctx, self)
-                if true:
-                    self.happened.add(found.id)
-                elif untold:
-                    self.untold[found.id] = untold
-
-    def answers(self) -> list[tuple[str, str, Any, str]]:
-        """What the hooks answered, for comparing with another run."""
-        return [(c.hook, c.node_id, c.after, type(c.error).__name__) for c in self.calls]
-
-
-@attrs.frozen
-class Hidden:
-    """What cannot be proved about a callback: `state` that runs share or that cannot be compared, and
-    what it did `outside`, where nobody watches.
-    """
-
-    state: tuple[str, ...] = ()
-    outside: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there is anything."""
-        return bool(self.state or self.outside)
-
-
-class Saboteur:
-    """Another callback of the same config, which fails where the scenario says so."""
-
-    def __init__(self, hooks: Sequence[str]) -> None:
-        self.failures: tuple[Other, ...] = ()
-        self.calls: dict[str, int] = {}
-        self.hooks = frozenset(hooks)
-        for hook in hooks:
-            setattr(self, hook, functools.partial(self._fail, hook))
-
-    def _fail(self, hook: str, _ctx: CallbackCtx) -> None:
-        call = self.calls.get(hook, 0)
-        self.calls[hook] = call + 1
-        for other in self.failures:
-            if (other.hook, other.call) == (hook, call):
-                kind = TemporaryError if other.kind == "temporary" else PermanentError
-                raise kind("another callback of the config failed")
 
 
 class Harness:
@@ -186,15 +93,15 @@ class Harness:
         self._variant = ""
         self._opaque: set[str] = set()
         self._saboteur = Saboteur(hooks_that_stop(self.machine))
-        self._modules = _modules_of(instance, callback)
+        self._modules = modules_of(instance, callback)
         self._ray: fake_ray.FakeRay | None = None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Harness:
         """Patch clocks, chance and Ray, and make the files that hosts have."""
-        self._store = _store()
+        self._store = tiny_store()
         self._source = self._store.parent / f"source-{os.getpid()}"
-        self._stack.enter_context(_quiet())
+        self._stack.enter_context(quiet())
         self._stack.enter_context(self._outside.patched(self._modules))
         self._stack.enter_context(fake_ray.patched(self._modules, self._now_ray))
         self._before = shared_state(self._modules)
@@ -406,29 +313,3 @@ def _origin(task: asyncio.Task[Any]) -> str:
     """Where in the callback the code of a task stands; which hook began it is not known."""
     code = getattr(task.get_coro(), "cr_code", None)
     return f"{Path(code.co_filename).name}:{code.co_firstlineno}" if code is not None else ""
-
-
-def _modules_of(instance: Any, callback: Any) -> list[Any]:
-    """The modules of a callback's own code: its class's, its bases' and its factory's."""
-    names = {kind.__module__ for kind in type(instance).__mro__}
-    names.add(getattr(callback, "__module__", ""))
-    return [sys.modules[n] for n in sorted(names - {"builtins", ""}) if n in sys.modules]
-
-
-def _store() -> Path:
-    """A store with a small real model where the hosts of the cluster say that they have one."""
-    store = Path(tempfile.gettempdir()) / f"nodeinit-check-{os.getuid()}" / "store"
-    manifest = attrs.evolve(SIM_MANIFEST, model_id="sim/model")
-    make_tiny_model(published_path(store, manifest))
-    return store
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Runs fail by the thousand, on purpose: what the engine logs about it is not wanted."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)

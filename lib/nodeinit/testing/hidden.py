@@ -172,3 +172,17 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """The names whose values are others now."""
     names = {**before, **after}
     return sorted(name for name in names if before.get(name) != after.get(name))
+
+
+@attrs.frozen
+class Hidden:
+    """What cannot be proved about a callback: `state` that runs share or that cannot be compared, and
+    what it did `outside`, where nobody watches.
+    """
+
+    state: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything."""
+        return bool(self.state or self.outside)

@@ -17,10 +17,11 @@ import pytest
 
 from nodeinit.callbacks import CallbackSpec
 from nodeinit.errors import ConfigError
-from nodeinit.testing.check import CallbackFailed, Profile, explored, known, profile_of, stale
+from nodeinit.testing.check import CallbackFailed, explored, known, stale
 from nodeinit.testing.checks import CHECKS
 from nodeinit.testing.harness import Harness
 from nodeinit.testing.plugin import MARK
+from nodeinit.testing.profiles import Profile, profile_of
 from nodeinit.testing.properties import Property
 from nodeinit.testing.report import CheckReport
 from nodeinit.testing.scenario import Scenario

@@ -26,11 +26,12 @@ from nodeinit.callbacks import CallbackSpec
 from nodeinit.clusters.simulated import SimFault
 from nodeinit.testing.again import compared
 from nodeinit.testing.generate import HOOKS, KINDS, OPS, moments
-from nodeinit.testing.harness import Harness, Trace
+from nodeinit.testing.harness import Harness
 from nodeinit.testing.properties import Property
 from nodeinit.testing.report import failure_of
 from nodeinit.testing.scenario import Act, Other, Scenario
 from nodeinit.testing.strategies import worlds
+from nodeinit.testing.trace import Trace
 
 STEPS = 6
 """So many steps a run has at most, by default: more of them only hide each other."""

@@ -17,7 +17,7 @@ from nodeinit.placement.topology import Placement, PlacementPlan
 from nodeinit.testing.fake_ray import FakeGroup
 
 if TYPE_CHECKING:
-    from nodeinit.testing.harness import Trace
+    from nodeinit.testing.trace import Trace
     from nodeinit.testing.watched import Call
 
 NOTHING = "–"

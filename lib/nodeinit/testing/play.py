@@ -24,7 +24,7 @@ from nodeinit.placement.rules import violations, violations_of_release
 from nodeinit.placement.topology import ClusterSnapshot
 from nodeinit.testing.faulty import Faulty
 from nodeinit.testing.generate import HOOKS
-from nodeinit.testing.harness import Saboteur
+from nodeinit.testing.saboteur import Saboteur
 from nodeinit.testing.scenario import Act, Scenario
 from nodeinit.testing.stage import Stage
 

@@ -13,7 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from nodeinit.clusters.simulated import SimCluster
-    from nodeinit.testing.harness import Trace
+    from nodeinit.testing.trace import Trace
     from nodeinit.testing.virtual_time import VirtualLoop
 
 MARK = "callback_checks"

@@ -19,7 +19,7 @@ from nodeinit.fsm.events import FINALS, Frame
 from nodeinit.placement.request import PlacementRequest
 
 if TYPE_CHECKING:
-    from nodeinit.testing.harness import Trace
+    from nodeinit.testing.trace import Trace
 
 _PLAIN = (str, int, float, bool, bytes, type(None))
 _DEPTH = 6

@@ -13,7 +13,7 @@ from nodeinit.errors import ConfigError, Fault, NodeInitError
 from nodeinit.fsm.definition import Definition
 from nodeinit.testing.check import check_callback
 from nodeinit.testing.checks import CHECKS
-from nodeinit.testing.harness import Harness, Trace
+from nodeinit.testing.harness import Harness
 from nodeinit.testing.machines import STANDARD
 from nodeinit.testing.path import Taken, path_of
 from nodeinit.testing.properties import Property
@@ -21,6 +21,7 @@ from nodeinit.testing.report import Failure
 from nodeinit.testing.saved import Saved, load
 from nodeinit.testing.scenario import Scenario
 from nodeinit.testing.scenario_line import read_scenario
+from nodeinit.testing.trace import Trace
 
 
 class Verdict(enum.StrEnum):

@@ -20,7 +20,8 @@ from nodeinit.testing.scenario_line import to_line
 from nodeinit.testing.trial import Breach
 
 if TYPE_CHECKING:
-    from nodeinit.testing.harness import Harness, Trace
+    from nodeinit.testing.harness import Harness
+    from nodeinit.testing.trace import Trace
 
 EdgeKey = tuple[str, str, str]
 """An edge by its words: from, event, to."""

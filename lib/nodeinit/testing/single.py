@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nodeinit.testing.harness import Harness, Trace
+from nodeinit.testing.harness import Harness
 from nodeinit.testing.properties import Property
 from nodeinit.testing.report import failure_of
 from nodeinit.testing.scenario import Scenario
+from nodeinit.testing.trace import Trace
 
 
 def run_scenario(

@@ -7,22 +7,22 @@ what it calls are fresh instances: one for the driver and one for each host, in 
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import traceback
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from nodeinit.callbacks import ON_NODE_DOWNLOAD, CallbackSpec
+from nodeinit.callbacks import ON_NODE_DOWNLOAD
 from nodeinit.clusters.host_hooks import only_custom_data
-from nodeinit.context import FIELDS, CallbackCtx, forbidden_change
+from nodeinit.context import CallbackCtx, forbidden_change
 from nodeinit.errors import InfeasibleError, NoCapacityError, PermanentError, TemporaryError
 from nodeinit.fsm.policy import Policy
-from nodeinit.placement.request import PlacementRequest
+from nodeinit.testing.comparing import difference, different, fingerprint
 from nodeinit.testing.outside import Outside, Step, TooManyLines
+from nodeinit.testing.stepped import Stepped
 
 PATIENCE = 20.0  # seconds that a cancelled hook may take to clean up
 
@@ -142,7 +142,7 @@ class Log:
 
     async def _awaited(self, call: Call, awaitable: Any) -> Any:
         try:
-            return await _Stepped(self, call, awaitable)
+            return await Stepped(self, call, awaitable)
         except BaseException as error:
             self._failed(call, error)
             raise
@@ -293,7 +293,7 @@ class Log:
 
     async def _quietly_awaited(self, call: Call, function: Callable[[], Any]) -> Any:
         try:
-            return await _Stepped(self, call, function(), self._now() - call.began)
+            return await Stepped(self, call, function(), self._now() - call.began)
         except Exception:
             return NotImplemented
 
@@ -312,142 +312,6 @@ class Log:
 
     def _now(self) -> float:
         return self.outside.loop.time()
-
-
-class _Stepped:
-    """Awaits something of a hook's, step by step: so that we know when its code runs."""
-
-    def __init__(self, log: Log, call: Call, awaitable: Any, late: float = 0.0) -> None:
-        self.log, self.call, self.inner, self.late = log, call, awaitable.__await__(), late
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        value: Any = None
-        error: BaseException | None = None
-        while True:
-            try:
-                asked = self.log._step(
-                    self.call, True, functools.partial(self._on, value, error), self.late
-                )
-            except StopIteration as stop:
-                return stop.value
-            value = error = None
-            try:
-                value = yield asked
-                self._forgiven()
-            except asyncio.CancelledError as cancelled:
-                error = cancelled
-                self._cancelled()
-            except BaseException as thrown:
-                error = thrown
-
-    def _forgiven(self) -> None:
-        """`asyncio.timeout` takes its own cancel back: then the hook was not cancelled."""
-        task = asyncio.current_task()
-        if self.call.cancelled_at is not None and task is not None and not task.cancelling():
-            self.call.cancelled_at = None
-
-    def _cancelled(self) -> None:
-        """Told apart from the error of a task that the hook itself cancelled and waits for."""
-        task = asyncio.current_task()
-        cancels = task.cancelling() if task is not None else 0
-        if cancels <= self.call.own_cancels:
-            return
-        now = self.log._now()
-        overdue = now - self.call.began >= self.log.hook_deadline - 1e-6
-        if overdue and self.call.cancelled_at is None:
-            self.log.elapsed(self.call)
-        if self.call.cancelled_at is None or cancels == 1:
-            self.call.cancelled_at, self.call.cancelled_in = now, self.call.line
-
-    def _on(self, value: Any, error: BaseException | None) -> Any:
-        task = asyncio.current_task()
-        before = task.cancelling() if task is not None else 0
-        try:
-            return self.inner.send(value) if error is None else self.inner.throw(error)
-        finally:
-            # Nobody else runs meanwhile: a cancel that came during this step is the hook's own.
-            if task is not None and task.cancelling() != before:
-                own = self.call.own_cancels + task.cancelling() - before
-                self.call.own_cancels = max(0, min(own, task.cancelling()))
-
-
-class Watched:
-    """The callback as the engine sees it. `log` is the run that its calls belong to."""
-
-    def __init__(self, hooks: Sequence[str], functions: dict[str, bool], twin: bool) -> None:
-        self.log: Log | None = None
-        for hook in hooks:
-            setattr(self, hook, (self._twin if twin else self._hook)(hook, functions[hook]))
-
-    def _twin(self, hook: str, asynchronous: bool) -> Callable[..., Any]:
-        """The same hook in the other colour."""
-        real = self._hook(hook, asynchronous)
-
-        async def made_async(*args: Any) -> Any:
-            answer = real(*args)
-            return await answer if inspect.isawaitable(answer) else answer
-
-        def made_sync(*args: Any) -> Any:
-            return real(*args)
-
-        return made_sync if asynchronous else made_async
-
-    def _hook(self, hook: str, asynchronous: bool) -> Callable[..., Any]:
-        async def async_hook(ctx: CallbackCtx, *args: Any) -> Any:
-            assert self.log is not None
-            return await self.log.asynchronous(hook, ctx, args)
-
-        def sync_hook(ctx: CallbackCtx, *args: Any) -> Any:
-            assert self.log is not None
-            return self.log.sync(hook, ctx, args)
-
-        return async_hook if asynchronous else sync_hook
-
-    @classmethod
-    def of(
-        cls, spec: CallbackSpec, hooks: Sequence[str], instance: Any, *, twin: bool = False
-    ) -> Watched:
-        """Stand in for a callback: async where it is, or as its `twin` where it is not."""
-        colour = {hook: inspect.iscoroutinefunction(getattr(instance, hook)) for hook in hooks}
-        return cls(hooks, colour, twin)
-
-
-# -- what a context is made of ---------------------------------------------------------------------
-
-
-def fingerprint(ctx: CallbackCtx) -> list[tuple[Any, str, str, Any]]:
-    """Every field of a context and of the frozen values in it, each with the value it has now."""
-    found = []
-    owners = [("", ctx), *((f"{name}.", getattr(ctx, name)) for name in FIELDS)]
-    for path, owner in owners:
-        if not attrs.has(type(owner)):
-            continue
-        for field in attrs.fields(type(owner)):
-            if not field.name.startswith("_"):
-                found.append((owner, field.name, path, getattr(owner, field.name)))
-    return found
-
-
-def difference(prints: list[tuple[Any, str, str, Any]]) -> str | None:
-    """The first field that is another object now than it was."""
-    for owner, name, path, value in prints:
-        if getattr(owner, name) is not value:
-            return f"{path}{name}"
-    return None
-
-
-def different(one: CallbackCtx, other: CallbackCtx) -> list[str]:
-    """The fields that differ, where handles of groups count as alike."""
-    found = []
-    for name in FIELDS:
-        a, b = getattr(one, name), getattr(other, name)
-        if name == "placement_group" and not (
-            isinstance(a, PlacementRequest) or isinstance(b, PlacementRequest)
-        ):
-            a, b = a is None, b is None
-        if a is not b and a != b:
-            found.append(name)
-    return found
 
 
 def _beyond_the_loop(error: BaseException) -> bool:
