@@ -44,7 +44,8 @@ class Hunt:
         self.found: dict[str, Scenario] = {}
         self.happened: set[str] = set()
         self.untold: dict[str, str] = {}
-        self.found_at: dict[str, int] = {}
+        self.first: dict[str, tuple[Breach, int]] = {}
+        """How each law was broken first, and in which run."""
         self.states: set[str] = {"idle"}
         self.visits: Counter[EdgeKey] = Counter()
         self.capped = False
@@ -120,7 +121,7 @@ class Hunt:
             breaches += compared(self.harness, scenario, trace)
         for breach in breaches:
             self.found.setdefault(breach.check, scenario)
-            self.found_at.setdefault(breach.check, self.harness.runs)
+            self.first.setdefault(breach.check, (breach, self.harness.runs))
         if set(self.found) - set(self.expected):
             left = self.profile.after_failure if self._after is None else self._after
             # What runs hot takes long.
@@ -242,10 +243,9 @@ class Hunt:
         else:
             seen = breaks(scenario)
         harness = self.harness
+        first, number = self.first[check]
         if seen is None:  # it depends on what was run before it: state of a module, most likely
-            message = "was broken once, but not again: state outlives the instances"
-            seen = Breach(check, message), harness.run(scenario)
+            message = f"{first.message}; once, but not again: state outlives the instances"
+            seen = attrs.evolve(first, message=message), harness.run(scenario)
         breach, trace = seen
-        return attrs.evolve(
-            failure_of(breach, trace, harness), sequence=self.found_at.get(check, 0)
-        )
+        return attrs.evolve(failure_of(breach, trace, harness), sequence=number)
