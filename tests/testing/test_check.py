@@ -105,6 +105,15 @@ def test_a_callback_that_does_nothing_reaches_every_state_and_edge() -> None:
     assert "passed" == report.checks["M5"]
 
 
+def test_an_exploration_that_is_cut_short_says_so() -> None:
+    profile = Profile("short", 1, 10, explored=1, retries=0, most=30)
+    report = report_of(correct.Nothing, profile)
+
+    assert (True, False) == (report.ok, report.complete)
+    assert 10 <= report.sequences - 30 < 30
+    assert "not complete: stopped with sequences left to run" in report.text()
+
+
 def test_what_was_not_reached_is_inconclusive_and_said() -> None:
     report = report_of(correct.Nothing, scenarios=[Scenario()])
 

@@ -64,7 +64,8 @@ class Hunt:
                 break
             self._try(scenario, again or self._tried % self.profile.again == 0)
         frontier = Frontier(SMALL[: self.profile.explored], retries=self.profile.retries)
-        while frontier and not self._over():
+        enough = self.harness.runs + self.profile.most
+        while frontier and self.harness.runs < enough and not self._over():
             scenario, recorder = frontier.take(), frontier.recorder()
             self._try(scenario, False, recorder)
             frontier.grow(scenario, recorder)

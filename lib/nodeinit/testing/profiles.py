@@ -12,7 +12,8 @@ class Profile:
     """How much is tried: single faults in `worlds` and chance, `sequences` of them in all.
 
     After these come all sequences in `explored` of the small worlds of `nodeinit.testing.exploring`,
-    with so many `retries`, until nothing new comes. Every `again`-th scenario is also run a second
+    with so many `retries`, until nothing new comes, or `most` of them were run: a callback that keeps
+    times in its instances is never twice the same. Every `again`-th scenario is also run a second
     time, and once with every hook called twice. The cap (seconds) is for machines that hang: a run
     that it cuts short is inconclusive. After a failure so many more sequences (`after_failure`) look
     for what else is broken.
@@ -23,6 +24,7 @@ class Profile:
     sequences: int
     explored: int = 0
     retries: int = 2
+    most: int = 20_000
     again: int = 50
     cap: float = 600.0
     after_failure: int = 150
