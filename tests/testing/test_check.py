@@ -87,11 +87,11 @@ def test_the_examples_pass(callback: type, worlds: int, tmp_path: Path) -> None:
     ],
     ids=lambda kind: kind.__name__,
 )
-def test_the_examples_pass_at_length(callback: type, tmp_path: Path) -> None:
+def test_the_examples_pass_the_default_profile(callback: type, tmp_path: Path) -> None:
     origin = {"origin": str(make_tiny_model(tmp_path / "origin"))}
     kwargs = origin if callback is full_custom.FullCustom else {}
     options = {"kwargs": kwargs, "hook_deadline": HOOK_DEADLINES.get(callback)}
-    report = report_of(callback, Profile("at length", 5, 600), **options)
+    report = report_of(callback, "default", **options)
 
     assert report.ok, report.text()
 
