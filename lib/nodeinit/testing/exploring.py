@@ -159,15 +159,12 @@ def _next(scenario: Scenario, point: Point) -> Iterator[tuple[str, Scenario]]:
             fault = SimFault(point.op, kind, point.call)
             yield kind, attrs.evolve(scenario, faults=(*scenario.faults, fault))
         return
-    whats = [("cancel", "")]
-    whats += [("kill", node_id) for node_id in scenario.node_ids[:VICTIMS]]
+    dead = {act.node_id for act in scenario.acts if act.what == "kill"}
+    acts = [("cancel", "")]
+    acts += [("kill", node_id) for node_id in scenario.node_ids[:VICTIMS] if node_id not in dead]
     if point.state == Frame.READY:
-        whats.append(("release", ""))
-    for what, node_id in whats:
-        if Act(0, what, node_id).what == "kill" and any(
-            act.what == "kill" and act.node_id == node_id for act in scenario.acts
-        ):
-            continue
+        acts.append(("release", ""))
+    for what, node_id in acts:
         act = Act(point.at, what, node_id, point.rounds)
         yield what + node_id, attrs.evolve(scenario, acts=(*scenario.acts, act))
 
