@@ -32,7 +32,7 @@ def author(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makepyfile(**dict(BLOCKS))
     pytester.makeconftest(
         "from hypothesis import settings\n"
-        "settings.register_profile('few', max_examples=4, database=None)\n"
+        "settings.register_profile('few', max_examples=20, database=None, derandomize=True)\n"
         "settings.load_profile('few')\n"
     )
     return pytester
