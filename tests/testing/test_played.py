@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from typing import Any
 
 import pytest
+from ray._common.filters import CoreContextFilter
 
 from nodeinit.callbacks import CallbackSpec
 from nodeinit.cli.played import Played
@@ -115,3 +118,17 @@ def test_what_differs_is_told() -> None:
     assert "1 of 2 scenarios end otherwise" in Played((same, other)).text()
     [told] = Played((same, other)).to_dict()["real_ray"]["differ"]
     assert (told["scenario"], told["real"]) == ({"gpus": [2, 2]}, "failed (hook)")
+
+
+def test_rays_own_log_filter_is_not_told_that_there_is_a_ray() -> None:
+    """It is on the root logger once `ray.serve.llm` was imported, and asks a Ray that is not there."""
+    handler = logging.StreamHandler(io.StringIO())
+    handler.addFilter(CoreContextFilter())
+    before = logging.root.level
+    logging.root.addHandler(handler)
+    logging.root.setLevel(logging.INFO)
+    try:
+        assert Ending("ready") == ending(Scenario(PAIR, 2, 1), callbacks.OwnGroup)
+    finally:
+        logging.root.removeHandler(handler)
+        logging.root.setLevel(before)

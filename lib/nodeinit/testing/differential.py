@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +31,7 @@ from nodeinit.testing import fake_ray
 from nodeinit.testing.play import Cue, Ending, Play
 from nodeinit.testing.scenario import Scenario, config_of
 from nodeinit.testing.stage import SimStage, Stage
+from nodeinit.testing.surroundings import modules_of
 from nodeinit.testing.virtual_time import Deadlock, VirtualLoop, run_virtual
 
 
@@ -107,11 +107,10 @@ def _in_memory(
     stage = SimStage(scenario, 1e6 if cues is None else 1e9)
     config = _config(scenario, source, "")
     playing = Play(scenario, callback, stage, config, cues, "played", InlineExecutor())
-    homes = {kind.__module__ for kind in type(playing.instance).__mro__} - {"builtins"}
     loop = VirtualLoop()
     ray = fake_ray.FakeRay(stage.cluster, Path(source), loop)
     try:
-        with fake_ray.patched([sys.modules[home] for home in sorted(homes)], lambda: ray):
+        with fake_ray.patched(modules_of(playing.instance, callback.target), lambda: ray):
             run_virtual(playing.run(), loop=loop)
     except Deadlock as stuck:
         playing.ending = Ending("hangs", why=str(stuck))

@@ -24,6 +24,7 @@ from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.frozen import freeze_map
 from nodeinit.placement.checks import to_bundles
 from nodeinit.placement.topology import amount
+from nodeinit.testing.surroundings import quiet
 
 
 class FakeGroup:
@@ -280,6 +281,8 @@ def patched(modules: Sequence[Any], now: Callable[[], FakeRay]) -> Iterator[None
         return
 
     with contextlib.ExitStack() as stack:
+        # Ray's own filter of log records asks whether there is a Ray, and must not be told so.
+        stack.enter_context(quiet())
         # What is not answered here fails: it must not connect to a real Ray, or even start one.
         hook = importlib.import_module("ray._private.auto_init_hook")
         stack.enter_context(mock.patch.object(hook, "enable_auto_connect", False))
