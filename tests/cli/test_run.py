@@ -126,9 +126,9 @@ def test_what_cannot_be_given_back_is_an_error(
 class Reads(WatchedCluster):
     """Remembers which model was read."""
 
-    async def manifest(self, source: str, model_id: str, store: str) -> Manifest:
-        self.asked = source
-        return await super().manifest(source, model_id, store)
+    async def manifest(self, config: LLMConfig) -> Manifest:
+        self.asked = config.model_source
+        return await super().manifest(config)
 
 
 def test_the_model_is_picked_and_the_store_is_as_asked(

@@ -162,9 +162,8 @@ async def ended_phase(case: Case) -> None:
 async def _plan(ctx: CallbackCtx, run: Run) -> CallbackCtx:
     """`config` without a look at the model: it is known."""
     plan = await make_plan(ctx, run)
-    source, store = ctx.llm_config.model_source, ctx.llm_config.nodeinit.store
-    manifest = await run.cluster.manifest(source, "org/tiny", store)
-    return ctx.evolve(plan=plan, model=ModelFiles(source, manifest))
+    manifest = await run.cluster.manifest(ctx.llm_config)
+    return ctx.evolve(plan=plan, model=ModelFiles(ctx.llm_config.model_source, manifest))
 
 
 async def _present(ctx: CallbackCtx, run: Run) -> CallbackCtx:

@@ -104,11 +104,15 @@ def test_every_host_brings_the_model_and_reports_it(
 def test_the_manifest_is_that_of_the_source(
     cluster: RayCluster, model: Manifest, tmp_path: Path
 ) -> None:
-    store = str(tmp_path / "store")
-    assert run(lambda: cluster.manifest(model.source, "org/tiny", store)) == model
+    settings = {"store": str(tmp_path / "store")}
+
+    def asked(source: str) -> LLMConfig:
+        return LLMConfig(model_id=model.model_id, model_source=source, nodeinit=settings)
+
+    assert run(lambda: cluster.manifest(asked(model.source))) == model
     assert (tmp_path / "store" / ".nodeinit" / "digests").exists(), "it is remembered there"
     with pytest.raises(PermanentError, match="org/nowhere"):
-        run(lambda: cluster.manifest("org/nowhere", "org/nowhere", store))
+        run(lambda: cluster.manifest(asked("org/nowhere")))
 
 
 def test_verify_only_brings_nothing(cluster: RayCluster, job: Jobs, tmp_path: Path) -> None:

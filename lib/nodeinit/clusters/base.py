@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import attrs
 
 from nodeinit.callbacks import CallbackSpec
+from nodeinit.config import LLMConfig
 from nodeinit.context import CallbackCtx, NodeModelDownloadable, NodeReport
 from nodeinit.download.manifest import Manifest
 from nodeinit.placement.topology import ClusterSnapshot, Placement, PlacementPlan
@@ -54,8 +55,8 @@ class Cluster(Protocol):
         """Hosts, free resources and live groups, now."""
         ...
 
-    async def manifest(self, source: str, model_id: str, store: str) -> Manifest:
-        """Read the manifest of a model source, without bringing its files anywhere.
+    async def manifest(self, config: LLMConfig) -> Manifest:
+        """Read the manifest of a config's model, without bringing its files anywhere.
 
         What is worth remembering of it (digests of big files) is remembered in the store.
         """

@@ -28,6 +28,7 @@ from nodeinit.clusters.sim_parts import (
 )
 from nodeinit.clusters.sim_policy import deal
 from nodeinit.clusters.sim_reserve import placed
+from nodeinit.config import LLMConfig
 from nodeinit.context import NodeModelDownloadable, NodeReport
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
 from nodeinit.errors import PermanentError, TemporaryError
@@ -89,10 +90,10 @@ class SimCluster:
         await self._enter("snapshot")
         return self.now()
 
-    async def manifest(self, source: str, model_id: str, store: str) -> Manifest:
+    async def manifest(self, config: LLMConfig) -> Manifest:
         """The manifest that the cluster was made with."""
         await self._enter("manifest")
-        return attrs.evolve(self._manifest, model_id=model_id, source=source)
+        return attrs.evolve(self._manifest, model_id=config.model_id, source=config.model_source)
 
     async def fetch(
         self, node_id: str, job: FetchJob, on_progress: Callable[[Progress], None]

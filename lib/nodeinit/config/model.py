@@ -164,6 +164,11 @@ class LLMConfig:
         return self.model_loading_config.source
 
     @property
+    def extra_files(self) -> tuple[tuple[str, str], ...]:
+        """What is brought beside the model: pairs of a URL and a directory on every host."""
+        return self.model_loading_config.extra_files
+
+    @property
     def tensor_parallel_size(self) -> int:
         """Accelerators that share each layer (`tp_size` in SGLang)."""
         return self._size("tensor_parallel_size", "tp_size")

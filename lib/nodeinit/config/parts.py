@@ -41,8 +41,45 @@ class ModelLoadingConfig:
         uri = self.model_source.get("bucket_uri") if self.model_source else None
         return uri or self.model_id
 
+    @property
+    def extra_files(self) -> tuple[tuple[str, str], ...]:
+        """What is brought beside the model: pairs of a URL and a directory on every host."""
+        if not isinstance(self.model_source, Mapping):
+            return ()
+        listed = self.model_source.get("extra_files") or ()
+        return tuple((str(one["bucket_uri"]), str(one["destination_path"])) for one in listed)
+
     def __repr__(self) -> str:
         return shown(self)
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class DownloadSettings:
+    """How files are brought, under `experimental_configs.nodeinit.download`.
+
+    `strategy` says who fetches from the origin (`auto`, `direct`, `shared`, `swarm`, `external`).
+    `concurrency` is how many ranges a host reads at once, `bandwidth` the bytes per second that a
+    host may take in all, `stall` the seconds without a byte after which a transfer has failed,
+    `verify` whether published files are recognised by their looks (`index`) or read again
+    (`full`). `offline` opens no socket. `allow_http` permits plain HTTP, `allow_pickle` formats
+    that run code when they are loaded.
+    """
+
+    strategy: str = "auto"
+    concurrency: int = 8
+    bandwidth: int | None = None
+    stall: float = 60.0
+    verify: str = "index"
+    offline: bool = False
+    allow_http: bool = False
+    allow_pickle: bool = False
+
+    def __repr__(self) -> str:
+        return shown(self)
+
+
+def _download(value: Any) -> Any:
+    return DownloadSettings(**value) if isinstance(value, Mapping) else value
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -55,7 +92,7 @@ class Settings:
     parallel group on several hosts, `labels` is a selector that every host must satisfy, `topology`
     a label whose value all hosts must share, `pin` is how much of a plan Ray is told (`node`,
     `hosts` or `none`), `probe_gpus` has every reserved bundle say which GPUs a process in it sees,
-    `seed` feeds the jitter of delays.
+    `seed` feeds the jitter of delays, `download` says how files are brought.
     """
 
     given_store: str | None = attrs.field(default=None, alias="store")
@@ -69,6 +106,7 @@ class Settings:
     pin: str | None = None
     probe_gpus: bool | None = None
     seed: int | None = None
+    download: DownloadSettings = attrs.field(factory=DownloadSettings, converter=_download)
 
     @property
     def store(self) -> str:
@@ -89,8 +127,16 @@ class Settings:
 
 def given(part: Any) -> dict[str, Any]:
     """The fields of a part that differ from their defaults, under the names of a file."""
-    fields = {field.alias: getattr(part, field.name) for field in attrs.fields(type(part))}
-    return {name: value for name, value in fields.items() if value is not None and value != EMPTY}
+    found = {}
+    for field in attrs.fields(type(part)):
+        value = getattr(part, field.name)
+        if isinstance(value, DownloadSettings):
+            value = given(value)
+        elif value == field.default:
+            continue
+        if value is not None and value != EMPTY:
+            found[field.alias] = value
+    return found
 
 
 def shown(part: Any) -> str:

@@ -16,32 +16,61 @@ from nodeinit.context import NodeModelDownloadable
 
 @attrs.frozen(order=True)
 class ManifestFile:
-    """One file: `path` below the model's directory with `/`, `size` in bytes, hex `sha256`."""
+    """One file of a model.
+
+    `path` is below the model's directory, with `/`; `size` is in bytes. `sha256` (hex) is empty
+    where the source does not give one: then what tells one version from another is `version`, which
+    the source calls exactly these bytes (a strong ETag, a generation) and under which every range
+    is read, and `digest`, another checksum that the source gives (`git-sha1:…`, `crc32c:…`,
+    `md5:…`, `crc64nvme:…`), both empty where there is none. `key` is the file's name at the source
+    where it is not `path`.
+    """
 
     path: str
     size: int
-    sha256: str
+    sha256: str = ""
+    version: str = ""
+    digest: str = ""
+    key: str = ""
+
+
+@attrs.frozen
+class Extra:
+    """Files beside the model, brought along to a place of their own: a compile cache, an adapter.
+
+    `destination` is a directory on every host (`~` is the home of the user there).
+    """
+
+    destination: str
+    manifest: Manifest
 
 
 def _sorted(files: Iterable[ManifestFile]) -> tuple[ManifestFile, ...]:
-    return tuple(sorted(files))
+    return tuple(sorted(files, key=lambda file: file.path))
 
 
 @attrs.frozen
 class Manifest:
-    """All files of one revision of a model, sorted by path."""
+    """All files of one revision of a model, sorted by path.
+
+    `source` is a reference that is good on every host, pinned to the revision where the source has
+    such a thing (a commit), and without secrets.
+    """
 
     model_id: str
     source: str
     files: tuple[ManifestFile, ...] = attrs.field(converter=_sorted)
+    extras: tuple[Extra, ...] = ()
 
     @property
     def revision(self) -> str:
         """A name for exactly these bytes: the sha256 over paths, sizes and digests (16 hex digits).
 
-        It does not depend on where the bytes came from, so the same files are the same revision.
+        It does not depend on where the bytes came from, so the same files are the same revision,
+        as far as the source gives digests; where it does not, its own versions stand for them.
         """
-        listing = json.dumps([[f.path, f.size, f.sha256] for f in self.files]).encode()
+        known = [[f.path, f.size, f.sha256 or f.digest or f.version] for f in self.files]
+        listing = json.dumps(known).encode()
         return hashlib.sha256(listing).hexdigest()[:16]
 
     @property

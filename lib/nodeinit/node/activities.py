@@ -28,10 +28,13 @@ async def read_config(ctx: CallbackCtx, run: Run) -> CallbackCtx:
     """
     plan = await make_plan(ctx, run)
     config = ctx.llm_config
-    store = config.nodeinit.store
-    manifest = await run.cluster.manifest(config.model_source, config.model_id, store)
+    manifest = await run.cluster.manifest(config)
     # Whoever brings the files himself has them where the source is, by the same path everywhere.
-    path = str(published_path(store, manifest)) if ctx.run_init_node else manifest.source
+    path = (
+        str(published_path(config.nodeinit.store, manifest))
+        if ctx.run_init_node
+        else manifest.source
+    )
     return ctx.evolve(plan=plan, model=ModelFiles(path, manifest))
 
 

@@ -12,10 +12,10 @@ from typing import Any, Self
 import ray
 
 from nodeinit.clusters.base import FetchJob, Progress
+from nodeinit.config import LLMConfig
 from nodeinit.context import NodeReport
 from nodeinit.download.manifest import Manifest
-from nodeinit.download.sources import source_for
-from nodeinit.download.store import index_path
+from nodeinit.download.reading import read_manifest
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.fsm.executor import Executor, ThreadExecutor
 from nodeinit.placement.topology import ClusterSnapshot, Placement, PlacementPlan
@@ -105,17 +105,11 @@ class RayCluster:
         found: ClusterSnapshot = await self._call(self._snapshots.take)
         return found
 
-    async def manifest(self, source: str, model_id: str, store: str) -> Manifest:
-        """The manifest of a model source, as this process sees it; digests are remembered."""
+    async def manifest(self, config: LLMConfig) -> Manifest:
+        """The manifest of a config's model, as this process sees it; digests are remembered."""
         stop = threading.Event()
-
-        def read() -> Manifest:
-            return source_for(source).manifest(
-                source, model_id, index=index_path(store), should_stop=stop.is_set
-            )
-
         try:
-            found: Manifest = await self._call(read)
+            found: Manifest = await self._call(read_manifest, config, stop.is_set)
         finally:
             stop.set()  # a cancel leaves the thread behind, which should not go on hashing
         return found

@@ -17,9 +17,10 @@ from nodeinit.download.oserrors import explaining
 from nodeinit.errors import PermanentError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
-    from nodeinit.download.watch import ShouldStop
+    from nodeinit.download.watch import ShouldStop, Watch
 
 GROUP = "nodeinit.sources"
 """The entry-point group that sources are found in."""
@@ -49,15 +50,35 @@ class Source(Protocol):
         *,
         index: Path | None = None,
         should_stop: ShouldStop | None = None,
+        offline: bool = False,
     ) -> Manifest:
         """What the source holds now, with `Manifest.source` a reference that is good on every host.
 
-        `index` is a directory where the source may keep what makes the next call cheaper.
+        `index` is a directory where the source may keep what makes the next call cheaper. With
+        `offline` no socket is opened: the answer is what the index remembers, or an error.
         """
         ...
 
-    def open(self, ref: str, file: ManifestFile, offset: int = 0) -> AbstractContextManager[Reader]:
-        """The bytes of one file of the manifest, from `offset` on. The caller verifies them."""
+    def open(
+        self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None
+    ) -> AbstractContextManager[Reader]:
+        """`length` bytes of one file of the manifest from `offset` on, or all that follow.
+
+        The caller verifies them. Raises `PermanentError` (`changed: …`) when the source no longer
+        has the version that the manifest names.
+        """
+        ...
+
+
+class Bringer(Protocol):
+    """A source whose own library brings whole files, faster or more politely than by ranges."""
+
+    def bring(self, ref: str, files: Sequence[ManifestFile], directory: Path, watch: Watch) -> None:
+        """Put files of the manifest below `directory`, at their paths. The caller verifies them.
+
+        What an earlier call left there may be taken up. Raises `Stopped` soon after the watch says
+        so, with nothing running on.
+        """
         ...
 
 

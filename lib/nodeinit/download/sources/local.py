@@ -34,6 +34,7 @@ class LocalSource:
         *,
         index: Path | None = None,
         should_stop: ShouldStop | None = None,
+        offline: bool = False,
     ) -> Manifest:
         """Hash every file of the directory, except those whose digest `index` remembers.
 
@@ -60,8 +61,13 @@ class LocalSource:
         digests.save()
         return Manifest(model_id, str(directory), files)
 
-    def open(self, ref: str, file: ManifestFile, offset: int = 0) -> BinaryIO:
-        """The file's bytes from `offset` on; refuses what `manifest` refuses."""
+    def open(
+        self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None
+    ) -> BinaryIO:
+        """The file's bytes from `offset` on; refuses what `manifest` refuses.
+
+        Whoever wants only `length` of them stops reading: nothing is read ahead.
+        """
         path = real_file(directory_of(ref).resolve(), check_relative(file.path))
         # A pipe put in the file's place must neither block the open nor be read.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
