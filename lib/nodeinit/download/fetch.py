@@ -19,7 +19,7 @@ from nodeinit.download.oserrors import explaining
 from nodeinit.download.paths import check_paths
 from nodeinit.download.publish import Survey, Work, publish, survey, withdraw
 from nodeinit.download.shards import check_shards
-from nodeinit.download.sources import Source, shown, source_for
+from nodeinit.download.sources import Relay, Source, shown, source_for
 from nodeinit.download.space import check_space
 from nodeinit.download.store import Shelf, is_complete, verify
 from nodeinit.download.watch import OnProgress, ShouldStop, Stopped, Watch
@@ -55,6 +55,7 @@ def bring(
     *,
     name: str,
     source: Source | None = None,
+    relay: Relay | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
     verify_only: bool = False,
@@ -95,7 +96,7 @@ def bring(
             shelf.clear_staging()
             return _warm(manifest, mode, shelf, watch)
         try:
-            fetched = _bring(manifest, mode, shelf, name, source, watch, rehash=rehash)
+            fetched = _bring(manifest, mode, shelf, name, source, relay, watch, rehash=rehash)
         except TemporaryError:
             raise
         except BaseException:
@@ -111,11 +112,12 @@ def _bring(
     shelf: Shelf,
     name: str,
     source: Source | None,
+    relay: Relay | None,
     watch: Watch,
     *,
     rehash: bool,
 ) -> int:
-    """Stage what is missing or damaged, publish it, and return how many bytes the source gave."""
+    """Stage what is missing or damaged, publish it, and return how many bytes were brought."""
     found = survey(shelf, manifest.select(mode), watch, rehash=rehash)
     if found.damaged:
         logger.warning("%s is damaged and is fetched again: %s", shelf.path, _listed(found.damaged))
@@ -130,11 +132,31 @@ def _bring(
         origin = source or source_for(manifest.source)
         check_shards(manifest, mode, origin)
         watch.begin("fetch", total_size(absent))
-        for file in absent:
+        missing = absent
+        if relay is not None:
+            for file in manifest.select(mode):
+                if file not in absent:
+                    staged = work.model / file.path
+                    relay.finished(file, staged if staged.exists() else shelf.path / file.path)
+            missing = _relayed(manifest.source, absent, relay, work.model, watch)
+        for file in missing:
             watch.check()
             copy(origin, manifest, file, work.model / file.path, watch)
+            if relay is not None:
+                relay.finished(file, work.model / file.path)
     publish(shelf, work, manifest, mode, found)
     return total_size(absent)
+
+
+def _relayed(
+    ref: str, absent: Sequence[ManifestFile], relay: Relay, directory: Path, watch: Watch
+) -> list[ManifestFile]:
+    """Take from a relay what it has; answers what is still absent."""
+    brought = relay.bring(ref, absent, directory, watch)
+    for file in brought:
+        relay.finished(file, directory / file.path)
+    watch.at(total_size(brought))
+    return [file for file in absent if file not in brought]
 
 
 def _reuse_what_is_here(

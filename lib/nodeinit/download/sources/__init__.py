@@ -82,6 +82,27 @@ class Bringer(Protocol):
         ...
 
 
+class Relay(Protocol):
+    """Other hosts that bring the same files: asked before the source, told of what is here."""
+
+    def bring(
+        self, ref: str, files: Sequence[ManifestFile], directory: Path, watch: Watch
+    ) -> Sequence[ManifestFile]:
+        """Put files below `directory`, at their paths, and answer which: durable, their bytes read.
+
+        What it does not bring is fetched from the source. Raises `Stopped` soon after the watch
+        says so.
+        """
+        ...
+
+    def finished(self, file: ManifestFile, path: Path) -> None:
+        """A verified file of the manifest is at `path`, on its way to be published: pass it on.
+
+        Called once for each, in the order in which they are ready. Never raises.
+        """
+        ...
+
+
 def source_for(ref: str) -> Source:
     """The source that a reference means.
 
