@@ -15,6 +15,7 @@ from nodeinit.context import NodeModelDownloadable
 from nodeinit.download.copying import copy, link, reuse
 from nodeinit.download.flight import single_flight, sweep
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
+from nodeinit.download.modes import listed
 from nodeinit.download.oserrors import explaining
 from nodeinit.download.paths import check_paths
 from nodeinit.download.publish import Survey, Work, publish, survey, withdraw
@@ -78,7 +79,8 @@ def bring(
     files = manifest.select(mode)
     if not files and mode is not NodeModelDownloadable.NONE:
         raise PermanentError(
-            f"{manifest.model_id} in {shown(manifest.source)} has no files for {mode}; "
+            f"{manifest.model_id} in {shown(manifest.source)} has no files for {mode}: "
+            f"{listed([file.path for file in manifest.files])}; "
             "use MODEL_AND_TOKENIZER, or NONE if this host needs nothing"
         )
     if verify_only:

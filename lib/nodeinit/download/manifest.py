@@ -12,6 +12,7 @@ from collections.abc import Iterable
 import attrs
 
 from nodeinit.context import NodeModelDownloadable
+from nodeinit.download.modes import wanted
 
 
 @attrs.frozen(order=True)
@@ -81,39 +82,6 @@ class Manifest:
     def select(self, mode: NodeModelDownloadable) -> tuple[ManifestFile, ...]:
         """The files that a host needs under a download mode."""
         return tuple(file for file in self.files if wanted(file.path, mode))
-
-
-_TOKENIZER_NAMES = (
-    "tokenizer",
-    "special_tokens_map",
-    "added_tokens",
-    "vocab",
-    "merges",
-    "chat_template",
-)
-
-
-def wanted(path: str, mode: NodeModelDownloadable) -> bool:
-    """Whether a file belongs to a download mode.
-
-    `TOKENIZER_ONLY` takes the tokenizer's files and the JSON, model and text files beside them that
-    transformers reads to build a tokenizer (`config.json` among them); `EXCLUDE_SAFETENSORS` is for
-    engines that stream weights themselves.
-    """
-    name = path.rsplit("/", 1)[-1]
-    match mode:
-        case NodeModelDownloadable.NONE:
-            return False
-        case NodeModelDownloadable.MODEL_AND_TOKENIZER:
-            return True
-        case NodeModelDownloadable.EXCLUDE_SAFETENSORS:
-            return not name.endswith(".safetensors")
-        case NodeModelDownloadable.TOKENIZER_ONLY:
-            if name.endswith(".index.json"):
-                return False
-            return name.startswith(_TOKENIZER_NAMES) or name.endswith(
-                (".json", ".model", ".txt", ".jinja")
-            )
 
 
 def total_size(files: Iterable[ManifestFile]) -> int:
