@@ -69,7 +69,8 @@ class NodeReport:
     `mode` is the download mode that was verified there, `files` and `bytes` count what it covers,
     `fetched` is how many of these bytes moved (0 on a warm start), `verified` says that every
     file's size and sha256 are those of the manifest of `revision`, and `custom_data` is what
-    `on_node_download` changed there.
+    `on_node_download` changed there. `digest` (hex) covers the paths, sizes and sha256 of the files:
+    hosts that report the same one hold the same bytes.
     """
 
     node_id: str
@@ -81,6 +82,7 @@ class NodeReport:
     fetched: int
     verified: bool
     custom_data: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map)
+    digest: str = ""
 
 
 _UNTIL = "writable_in"

@@ -90,7 +90,7 @@ class Faulty:
         return LocalSource().manifest(ref, model_id)
 
     def open(
-        self, ref: str, file: ManifestFile, offset: int = 0
+        self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None
     ) -> contextlib.AbstractContextManager[_Reader]:
         self.opened += 1
         self.on_open()

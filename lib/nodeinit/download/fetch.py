@@ -5,14 +5,17 @@ result = bring(manifest, mode, published_path(root, manifest), name="init-7")
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from nodeinit.context import NodeModelDownloadable
 from nodeinit.download.copying import copy, link, reuse
+from nodeinit.download.digests import sha256_of
 from nodeinit.download.flight import single_flight, sweep
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
 from nodeinit.download.modes import listed
@@ -22,7 +25,7 @@ from nodeinit.download.publish import Survey, Work, publish, survey, withdraw
 from nodeinit.download.shards import check_shards
 from nodeinit.download.sources import Relay, Source, shown, source_for
 from nodeinit.download.space import check_space
-from nodeinit.download.store import Shelf, is_complete, verify
+from nodeinit.download.store import Shelf, is_complete, on_record, verify
 from nodeinit.download.watch import OnProgress, ShouldStop, Stopped, Watch
 from nodeinit.errors import PermanentError, TemporaryError
 
@@ -36,8 +39,9 @@ class FetchResult:
     """What is at `path` now.
 
     `files` and `bytes` count what the mode covers, `fetched` how many of these bytes came from the
-    source (0 on a warm start), and `verified` says that each file's size and sha256 are those of
-    the manifest of `revision`.
+    source (0 on a warm start), and `verified` says that each file's size and checksum are those of
+    the manifest of `revision`, or were recorded when the file first came if it gives none. `digest`
+    (hex) covers the path, size and sha256 of each file: hosts with the same one hold the same bytes.
     """
 
     path: str
@@ -47,6 +51,7 @@ class FetchResult:
     bytes: int
     fetched: int
     verified: bool
+    digest: str = ""
 
 
 def bring(
@@ -84,10 +89,10 @@ def bring(
             "use MODEL_AND_TOKENIZER, or NONE if this host needs nothing"
         )
     if verify_only:
-        _demand(manifest, mode, Path(path), watch, rehash=rehash)
-        return _result(manifest, mode, path, fetched=0)
+        digests = _demand(manifest, mode, Path(path), watch, rehash=rehash)
+        return _result(manifest, mode, path, digests, fetched=0)
     if mode is NodeModelDownloadable.NONE:
-        return _result(manifest, mode, path, fetched=0)
+        return _result(manifest, mode, path, {}, fetched=0)
     shelf = Shelf.at(path, manifest)
     # A warm start waits for nobody and writes nothing: the store may be in a read-only image.
     if not rehash and is_complete(shelf.path, manifest, mode):
@@ -98,14 +103,16 @@ def bring(
             shelf.clear_staging()
             return _warm(manifest, mode, shelf, watch)
         try:
-            fetched = _bring(manifest, mode, shelf, name, source, relay, watch, rehash=rehash)
+            fetched, digests = _bring(
+                manifest, mode, shelf, name, source, relay, watch, rehash=rehash
+            )
         except TemporaryError:
             raise
         except BaseException:
             shelf.clear_staging()
             raise
         shelf.clear_staging()
-    return _result(manifest, mode, shelf.path, fetched=fetched)
+    return _result(manifest, mode, shelf.path, digests, fetched=fetched)
 
 
 def _bring(
@@ -118,8 +125,11 @@ def _bring(
     watch: Watch,
     *,
     rehash: bool,
-) -> int:
-    """Stage what is missing or damaged, publish it, and return how many bytes were brought."""
+) -> tuple[int, Mapping[str, str]]:
+    """Stage what is missing or damaged, and publish it.
+
+    Returns how many bytes the source gave, and the sha256 of each file by path.
+    """
     found = survey(shelf, manifest.select(mode), watch, rehash=rehash)
     if found.damaged:
         logger.warning("%s is damaged and is fetched again: %s", shelf.path, _listed(found.damaged))
@@ -128,7 +138,8 @@ def _bring(
     with explaining("create", shelf.path):
         shelf.path.parent.mkdir(parents=True, exist_ok=True)
         work.model.mkdir(parents=True)
-    absent = _reuse_what_is_here(manifest.select(mode), shelf, work, found, watch)
+    digests = dict(found.digests)
+    absent = _reuse_what_is_here(manifest.select(mode), shelf, work, found, digests, watch)
     check_space(work.model, absent)
     if absent:
         origin = source or source_for(manifest.source)
@@ -140,29 +151,40 @@ def _bring(
                 if file not in absent:
                     staged = work.model / file.path
                     relay.finished(file, staged if staged.exists() else shelf.path / file.path)
-            missing = _relayed(manifest.source, absent, relay, work.model, watch)
+            missing = _relayed(manifest.source, absent, relay, work.model, digests, watch)
         for file in missing:
             watch.check()
-            copy(origin, manifest, file, work.model / file.path, watch)
+            digests[file.path] = copy(origin, manifest, file, work.model / file.path, watch)
             if relay is not None:
                 relay.finished(file, work.model / file.path)
-    publish(shelf, work, manifest, mode, found)
-    return total_size(absent)
+    publish(shelf, work, manifest, mode, found, digests)
+    return total_size(absent), digests
 
 
 def _relayed(
-    ref: str, absent: Sequence[ManifestFile], relay: Relay, directory: Path, watch: Watch
+    ref: str,
+    absent: Sequence[ManifestFile],
+    relay: Relay,
+    directory: Path,
+    digests: dict[str, str],
+    watch: Watch,
 ) -> list[ManifestFile]:
     """Take from a relay what it has; answers what is still absent."""
     brought = relay.bring(ref, absent, directory, watch)
     for file in brought:
+        digests[file.path] = file.sha256 or sha256_of(directory / file.path, lambda _: None)
         relay.finished(file, directory / file.path)
     watch.at(total_size(brought))
     return [file for file in absent if file not in brought]
 
 
 def _reuse_what_is_here(
-    files: Sequence[ManifestFile], shelf: Shelf, work: Work, found: Survey, watch: Watch
+    files: Sequence[ManifestFile],
+    shelf: Shelf,
+    work: Work,
+    found: Survey,
+    digests: dict[str, str],
+    watch: Watch,
 ) -> list[ManifestFile]:
     """Fill `work` with what earlier runs staged or a damaged model still has.
 
@@ -178,18 +200,26 @@ def _reuse_what_is_here(
             continue
         with explaining("stage", target):
             kept = file in good and link(file, shelf.path, target)
-        if not kept and not reuse(file, donors, target, watch):
+        if kept:
+            continue
+        sha256 = reuse(file, donors, target, watch)
+        if sha256 is None:
             absent.append(file)
+        else:
+            digests[file.path] = sha256
     shelf.clear_staging(keep=work.directory)
     return absent
 
 
 def _demand(
     manifest: Manifest, mode: NodeModelDownloadable, path: Path, watch: Watch, *, rehash: bool
-) -> None:
-    """Raise `PermanentError` unless the files of a mode are at `path`, whoever put them there."""
+) -> Mapping[str, str]:
+    """The sha256 of a mode's files at `path`, whoever put them there, by their paths.
+
+    Raises `PermanentError` unless all are there and right.
+    """
     if not rehash and is_complete(path, manifest, mode):
-        return
+        return on_record(path, manifest, mode)
     watch.begin("verify", total_size(manifest.select(mode)))
     problems = verify(path, manifest, mode, rehash=True, on_chunk=watch.advance)
     if problems:
@@ -197,19 +227,26 @@ def _demand(
             f"{path} does not hold {manifest.model_id} at revision {manifest.revision} for {mode}: "
             f"{_listed(problems)}; put the files there or let nodeinit bring them"
         )
+    return on_record(path, manifest, mode)
 
 
 def _warm(
     manifest: Manifest, mode: NodeModelDownloadable, shelf: Shelf, watch: Watch
 ) -> FetchResult:
-    result = _result(manifest, mode, shelf.path, fetched=0)
+    digests = on_record(shelf.path, manifest, mode)
+    result = _result(manifest, mode, shelf.path, digests, fetched=0)
     watch.begin("verify", result.bytes)
     watch.at(result.bytes)
     return result
 
 
 def _result(
-    manifest: Manifest, mode: NodeModelDownloadable, path: str | Path, *, fetched: int
+    manifest: Manifest,
+    mode: NodeModelDownloadable,
+    path: str | Path,
+    digests: Mapping[str, str],
+    *,
+    fetched: int,
 ) -> FetchResult:
     files = manifest.select(mode)
     return FetchResult(
@@ -220,7 +257,13 @@ def _result(
         bytes=total_size(files),
         fetched=fetched,
         verified=True,
+        digest=_digest(files, digests),
     )
+
+
+def _digest(files: Sequence[ManifestFile], digests: Mapping[str, str]) -> str:
+    held = [[file.path, file.size, digests.get(file.path, file.sha256)] for file in files]
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()
 
 
 def _listed(problems: Sequence[object]) -> str:

@@ -1,15 +1,21 @@
 """The ready markers of a published model: what is complete there, and how its files looked then.
 
 `.nodeinit/<MODE>.json` in a published model is written last, after every file that it lists. A file
-is vouched for while its size and modification time are still those of a marker.
+is vouched for while its size and modification time are still those of a marker. Inode and change
+time are not asked: they change when another link of the file goes or the store is copied into an
+image, and would only add the writers that put the modification time back, whom `verify: full` finds.
+
+A marker also records the sha256 of every file: where the source gave none, this is the one that the
+file had when it first came, and from then on the one that it must have.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeAlias
 
 import attrs
 
@@ -23,19 +29,40 @@ _FORMAT = 1
 
 @attrs.frozen
 class Vouched:
-    """One file as a marker knows it."""
+    """One file as a marker knows it.
+
+    `pin` is what told its version apart where the manifest had no sha256; else it is empty.
+    """
 
     path: str
     size: int
     sha256: str
     mtime_ns: int
+    pin: str = ""
 
 
-def vouched(directory: Path) -> frozenset[Vouched]:
+Known: TypeAlias = Mapping[str, tuple[Vouched, ...]]
+"""What the markers of a published model say of each path."""
+
+
+def vouched(directory: Path) -> Known:
     """All that the markers of a published model vouch for; one that cannot be read is none."""
-    return frozenset(
-        entry for mode in NodeModelDownloadable for entry in _read(_marker(directory, mode))
-    )
+    known: dict[str, tuple[Vouched, ...]] = {}
+    for mode in NodeModelDownloadable:
+        for entry in _read(_marker(directory, mode)):
+            known[entry.path] = (*known.get(entry.path, ()), entry)
+    return known
+
+
+def is_vouched_for(file: ManifestFile, seen: os.stat_result, known: Known) -> bool:
+    """Whether a marker says that a file which looks like this is the manifest's."""
+    size, mtime = seen.st_size, seen.st_mtime_ns
+    return any((size, mtime) == (entry.size, entry.mtime_ns) for entry in _about(file, known))
+
+
+def recorded(file: ManifestFile, known: Known) -> str:
+    """The sha256 that a file must have: the manifest's, or what a marker recorded; empty if none."""
+    return file.sha256 or next((entry.sha256 for entry in _about(file, known)), "")
 
 
 def mark(
@@ -43,14 +70,21 @@ def mark(
     manifest: Manifest,
     mode: NodeModelDownloadable,
     files: Iterable[ManifestFile],
+    digests: Mapping[str, str],
     scratch: Path,
 ) -> None:
     """Write the marker of a mode, atomically by way of the file `scratch` on the same file system.
 
-    The caller has verified `files` and made them durable.
+    The caller has verified `files` and made them durable; `digests` are their sha256 by path.
     """
     entries = [
-        [file.path, file.size, file.sha256, (directory / file.path).stat().st_mtime_ns]
+        [
+            file.path,
+            file.size,
+            digests[file.path],
+            (directory / file.path).stat().st_mtime_ns,
+            _pin(file),
+        ]
         for file in files
     ]
     marker = {
@@ -74,6 +108,18 @@ def unmark(directory: Path) -> None:
     fsync_directory(directory / META)
 
 
+def _about(file: ManifestFile, known: Known) -> Iterator[Vouched]:
+    """What is known of exactly this version of a file."""
+    for entry in known.get(file.path, ()):
+        same = entry.sha256 == file.sha256 if file.sha256 else entry.pin == _pin(file)
+        if same and entry.size == file.size:
+            yield entry
+
+
+def _pin(file: ManifestFile) -> str:
+    return "" if file.sha256 else f"{file.digest} {file.version}"
+
+
 def _marker(directory: Path, mode: NodeModelDownloadable) -> Path:
     return directory / META / f"{mode}.json"
 
@@ -84,13 +130,8 @@ def _read(marker: Path) -> list[Vouched]:
         if raw["format"] != _FORMAT:
             return []
         return [
-            Vouched(str(path), int(size), str(sha256), int(mtime_ns))
-            for path, size, sha256, mtime_ns in raw["files"]
+            Vouched(str(path), int(size), str(sha256), int(mtime_ns), *map(str, pin))
+            for path, size, sha256, mtime_ns, *pin in raw["files"]
         ]
     except (OSError, ValueError, TypeError, KeyError):
         return []
-
-
-def stamped(file: ManifestFile, stat: os.stat_result) -> Vouched:
-    """What a marker would have to say to vouch for `file` as it looks now."""
-    return Vouched(file.path, stat.st_size, file.sha256, stat.st_mtime_ns)

@@ -6,30 +6,35 @@ first publish is one rename that brings its marker along, every later one writes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from nodeinit.context import NodeModelDownloadable
+from nodeinit.download.digests import side_by_side
 from nodeinit.download.disk import fsync_directories, fsync_directory
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
-from nodeinit.download.markers import mark, unmark, vouched
+from nodeinit.download.markers import mark, recorded, unmark, vouched
 from nodeinit.download.oserrors import explaining
 from nodeinit.download.paths import META
-from nodeinit.download.store import MISSING, Problem, Shelf, problem_by_bytes, problem_by_look
+from nodeinit.download.store import MISSING, Problem, ReadBack, Shelf, problem_by_look, read_back
 from nodeinit.download.watch import Watch
 from nodeinit.errors import PermanentError
 
 
 @attrs.frozen
 class Survey:
-    """What is at a published path already: right files, absent ones, and damage."""
+    """What is at a published path already: right files, absent ones, and damage.
+
+    `digests` are the sha256 of the good ones, by path.
+    """
 
     exists: bool
     good: tuple[ManifestFile, ...]
     missing: tuple[ManifestFile, ...]
     damaged: tuple[Problem, ...] = ()
+    digests: Mapping[str, str] = attrs.field(factory=dict)
 
 
 def survey(shelf: Shelf, files: Sequence[ManifestFile], watch: Watch, *, rehash: bool) -> Survey:
@@ -47,26 +52,31 @@ def survey(shelf: Shelf, files: Sequence[ManifestFile], watch: Watch, *, rehash:
                 f"{path} exists but was not published by nodeinit; move it out of the way"
             )
     known = vouched(path)
-    published = {entry.path for entry in known}
     good, missing, damaged, doubtful = [], [], [], []
+    digests: dict[str, str] = {}
     for file in files:
         look = problem_by_look(path, file, known)
         if look is None and not rehash:
             good.append(file)
-        elif look == MISSING and file.path not in published:
+            digests[file.path] = recorded(file, known)
+        elif look == MISSING and file.path not in known:
             missing.append(file)
         elif look == MISSING:
             damaged.append(Problem(file.path, look))
         else:
             doubtful.append(file)
     watch.begin("verify", total_size(doubtful))
-    for file in doubtful:
-        what = problem_by_bytes(path, file, watch.advance)
-        if what is None:
+
+    def look_closer(file: ManifestFile) -> ReadBack:
+        return read_back(path, file, recorded(file, known), watch.advance)
+
+    for file, found in zip(doubtful, side_by_side(look_closer, doubtful), strict=True):
+        if found.problem is None:
             good.append(file)
+            digests[file.path] = found.sha256
         else:
-            damaged.append(Problem(file.path, what))
-    return Survey(True, tuple(good), tuple(missing), tuple(damaged))
+            damaged.append(Problem(file.path, found.problem))
+    return Survey(True, tuple(good), tuple(missing), tuple(damaged), digests)
 
 
 @attrs.frozen
@@ -97,18 +107,20 @@ def publish(
     manifest: Manifest,
     mode: NodeModelDownloadable,
     found: Survey,
+    digests: Mapping[str, str],
 ) -> None:
     """Make the files of `work.model` visible, with the marker of their mode.
 
-    Unless `found` has whole files to stay beside, `work.model` holds every file of the mode.
+    `digests` are the sha256 of all the mode's files, by path. Unless `found` has whole files to stay
+    beside, `work.model` holds every file of the mode.
     """
     files = manifest.select(mode)
     with explaining("publish", shelf.path):
         if found.exists and not found.damaged:
             _add(shelf, work, found.missing)
-            mark(shelf.path, manifest, mode, files, work.marker)
+            mark(shelf.path, manifest, mode, files, digests, work.marker)
             return
-        mark(work.model, manifest, mode, files, work.marker)
+        mark(work.model, manifest, mode, files, digests, work.marker)
         fsync_directories(work.model)
         if found.damaged:
             shelf.path.rename(work.damaged)

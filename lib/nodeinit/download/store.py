@@ -7,7 +7,13 @@
     ROOT/.nodeinit/digests/…            digests of local sources
 
 A revision is a digest over all files (`Manifest.revision`), so its path is known before anything is
-fetched and is the same on every host. Readers take no lock: they ask `is_complete`.
+fetched and is the same on every host; several revisions lie side by side. Readers take no lock:
+they ask `is_complete`. Lock and data are below one root: whoever shares the one shares the other.
+
+This is not the cache of the Hugging Face Hub, on purpose. An engine is given a path, and loads any
+directory of real files offline; that cache is one more writer's (another tool may move its `refs`
+under a running engine, or be misled by ours), finds what is complete by whatever has arrived, and
+leads through links out of the model's directory.
 """
 
 from __future__ import annotations
@@ -22,10 +28,10 @@ from uuid import uuid4
 import attrs
 
 from nodeinit.context import NodeModelDownloadable
-from nodeinit.download.digests import sha256_of
+from nodeinit.download.digests import Digester, feed, side_by_side
 from nodeinit.download.disk import remove
 from nodeinit.download.manifest import Manifest, ManifestFile
-from nodeinit.download.markers import Vouched, stamped, vouched
+from nodeinit.download.markers import Known, is_vouched_for, recorded, vouched
 from nodeinit.download.oserrors import explained, explaining
 from nodeinit.download.paths import META, safe_name
 from nodeinit.errors import PermanentError
@@ -149,45 +155,71 @@ def verify(
     """What is wrong with the model at `path` for a mode; nothing means complete.
 
     Without `rehash` a file must look as it did when a ready marker vouched for it. With `rehash`
-    every byte is read, markers do not matter, and the directory need not be one that nodeinit
-    published; `on_chunk(file, bytes)` is called along the way.
+    every byte is read, and the directory need not be one that nodeinit published: markers matter
+    for files alone whose source gave no digest. `on_chunk(file, bytes)` is called along the way,
+    from several threads.
     """
     directory = Path(path)
     files = manifest.select(mode)
     if not files and mode is not NodeModelDownloadable.NONE:
         return (Problem(manifest.model_id, f"has no files for {mode}"),)
-    if rehash:
-        answers = [(file, problem_by_bytes(directory, file, on_chunk)) for file in files]
-    else:
-        known = vouched(directory)
-        answers = [(file, problem_by_look(directory, file, known)) for file in files]
-    return tuple(Problem(file.path, what) for file, what in answers if what)
+    known = vouched(directory)
+
+    def problem(file: ManifestFile) -> str | None:
+        if not rehash:
+            return problem_by_look(directory, file, known)
+        return read_back(directory, file, recorded(file, known), on_chunk).problem
+
+    answers = side_by_side(problem, files) if rehash else map(problem, files)
+    return tuple(
+        Problem(file.path, what) for file, what in zip(files, answers, strict=True) if what
+    )
 
 
-def problem_by_look(directory: Path, file: ManifestFile, known: frozenset[Vouched]) -> str | None:
+def on_record(path: str | Path, manifest: Manifest, mode: NodeModelDownloadable) -> dict[str, str]:
+    """The sha256 that each file of a mode must have at `path`, as far as anybody has said it."""
+    known = vouched(Path(path))
+    return {file.path: recorded(file, known) for file in manifest.select(mode)}
+
+
+def problem_by_look(directory: Path, file: ManifestFile, known: Known) -> str | None:
     """What is wrong with a file, as far as it can be seen without reading it."""
     seen = _regular(directory, file)
     if isinstance(seen, str):
         return seen
-    if stamped(file, seen) not in known:
+    if not is_vouched_for(file, seen, known):
         return "is not vouched for by a ready marker, or changed since"
     return None
 
 
-def problem_by_bytes(
-    directory: Path, file: ManifestFile, on_chunk: Callable[[str, int], None]
-) -> str | None:
-    """What is wrong with a file's size and content."""
+@attrs.frozen
+class ReadBack:
+    """What came of reading a file: what is wrong with it, and else its sha256."""
+
+    problem: str | None
+    sha256: str = ""
+
+
+def read_back(
+    directory: Path, file: ManifestFile, sha256: str, on_chunk: Callable[[str, int], None]
+) -> ReadBack:
+    """Hold a file's size and content against the manifest, or against a `sha256` on record.
+
+    A file that neither the manifest nor a record has a checksum for cannot be found right.
+    """
     seen = _regular(directory, file)
     if isinstance(seen, str):
-        return seen
+        return ReadBack(seen)
+    digester = Digester(file, sha256)
+    if not digester.can_tell:
+        return ReadBack("cannot be verified: neither its source nor a ready marker has its digest")
     try:
-        sha256 = sha256_of(directory / file.path, lambda count: on_chunk(file.path, count))
+        feed(digester, directory / file.path, lambda count: on_chunk(file.path, count))
     except OSError as error:
         if error.errno == errno.EIO:  # the disk lost it, which is damage; anything else is not
-            return "cannot be read back from the disk"
+            return ReadBack("cannot be read back from the disk")
         raise explained(error, "read", directory / file.path) from error
-    return None if sha256 == file.sha256 else f"has the sha256 {sha256} instead of {file.sha256}"
+    return ReadBack(digester.problem(), digester.sha256)
 
 
 def _regular(directory: Path, file: ManifestFile) -> os.stat_result | str:

@@ -99,6 +99,7 @@ class HostActor:
             fetched=brought.fetched,
             verified=brought.verified,
             custom_data=custom,
+            digest=brought.digest,
         )
 
     def _note(self, done: int, total: int, file: str, stage: str) -> None:
