@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from nodeinit.cli.cache import cache
 from nodeinit.cli.check import check
 from nodeinit.cli.diagram import diagram
 from nodeinit.cli.doctor import doctor
@@ -44,6 +45,7 @@ for command in (
     check,
     explore,
     snapshot,
+    cache,
     doctor,
     examples,
     machine,
