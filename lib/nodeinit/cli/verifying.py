@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from nodeinit.cli.cache import chosen
+from nodeinit.cli.consoles import console
 from nodeinit.cli.lines import size
 from nodeinit.download.catalogue import Entry, catalogue, damage
 from nodeinit.download.store import Problem
@@ -22,9 +27,8 @@ def verified(root: Path, model: str | None, *, full: bool, as_json: bool) -> int
     entries = [entry for entry in chosen(catalogue(root), model, root) if entry.published]
     found: list[tuple[Entry, tuple[Problem, ...]]] = []
     for entry in entries:
-        if not as_json:
-            click.echo(f"{entry.model_id} {entry.shelf.revision}: ", nl=False)
-        problems = damage(entry, full=full)
+        with _watched(entry) as on_chunk:
+            problems = damage(entry, full=full, on_chunk=on_chunk)
         unsure = _spoil(entry, problems)
         found.append((entry, problems))
         if not as_json:
@@ -38,6 +42,7 @@ def verified(root: Path, model: str | None, *, full: bool, as_json: bool) -> int
 
 def _tell(entry: Entry, problems: Iterable[Problem], unsure: bool, *, full: bool) -> None:
     problems = list(problems)
+    click.echo(f"{entry.model_id} {entry.shelf.revision}: ", nl=False)
     if problems:
         click.secho(f"{len(problems)} BAD", fg="red", bold=True)
         for problem in problems:
@@ -51,6 +56,36 @@ def _tell(entry: Entry, problems: Iterable[Problem], unsure: bool, *, full: bool
     else:
         how = "every byte read" if full else "all look as they did; --full reads every byte"
         click.echo(f"{entry.files} files, {size(entry.bytes)}, ok ({how})")
+
+
+@contextlib.contextmanager
+def _watched(entry: Entry) -> Iterator[Callable[[str, int], None]]:
+    """What to call with every chunk that was read: a bar on a terminal, and an end by Ctrl-C."""
+    stop = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: stop.set())
+    bar = Progress(
+        TextColumn("verifying {task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+    task = bar.add_task(entry.model_id, total=entry.bytes)
+
+    def on_chunk(_file: str, count: int) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        bar.advance(task, count)
+
+    try:
+        with bar:
+            yield on_chunk
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stop.is_set():
+        raise KeyboardInterrupt
 
 
 def _spoil(entry: Entry, problems: Iterable[Problem]) -> bool:

@@ -11,12 +11,13 @@ import attrs
 
 from nodeinit.context import NodeModelDownloadable
 from nodeinit.download import marks
+from nodeinit.download.digests import side_by_side
 from nodeinit.download.disk import bytes_below
 from nodeinit.download.manifest import ManifestFile
 from nodeinit.download.markers import Vouched, vouched
 from nodeinit.download.oserrors import explaining
 from nodeinit.download.paths import META
-from nodeinit.download.store import Problem, Shelf, problem_by_bytes, problem_by_look
+from nodeinit.download.store import Problem, Shelf, problem_by_look, read_back
 
 
 @attrs.frozen
@@ -63,15 +64,18 @@ def damage(
     """The published files of a revision that are not what was verified when they were published.
 
     Without `full` only the bytes of those that do not look as they did are read, with it all.
+    `on_chunk(file, bytes)` is called along the way, from several threads.
     """
     directory = entry.shelf.path
     doubtful = {problem.file for problem in entry.problems}
-    answers = []
-    for known in _newest(directory).values():
-        if full or known.path in doubtful:
-            file = ManifestFile(known.path, known.size, known.sha256)
-            answers.append((file, problem_by_bytes(directory, file, on_chunk)))
-    return tuple(Problem(file.path, what) for file, what in answers if what)
+    asked = [one for one in _newest(directory).values() if full or one.path in doubtful]
+
+    def problem(known: Vouched) -> str | None:
+        file = ManifestFile(known.path, known.size, known.sha256)
+        return read_back(directory, file, known.sha256, on_chunk).problem
+
+    answers = zip(asked, side_by_side(problem, asked), strict=True)
+    return tuple(Problem(known.path, what) for known, what in answers if what)
 
 
 def _entry(shelf: Shelf) -> Entry:
@@ -98,7 +102,8 @@ def _entry(shelf: Shelf) -> Entry:
 
 def _newest(directory: Path) -> dict[str, Vouched]:
     """Each published file as the newest marker knows it: a repair gives a file another time."""
-    return {one.path: one for one in sorted(vouched(directory), key=lambda one: one.mtime_ns)}
+    known = vouched(directory)
+    return {path: max(ones, key=lambda one: one.mtime_ns) for path, ones in known.items()}
 
 
 def _sizes(directory: Path) -> dict[str, int]:
