@@ -95,6 +95,13 @@ class Shelf:
         job = f"{self.model}@{self.revision}@{safe_name(name)}@{uuid4().hex[:8]}"
         return _staging(self.root) / job
 
+    def relay_scratch(self, name: str) -> Path:
+        """The same for what a job holds for other hosts: it may outlive the work on the revision.
+
+        So it is none of `staged`, though `clean_staging` removes it with the rest of the job.
+        """
+        return _staging(self.root) / f"+{self.revision}@relay@{safe_name(name)}@{uuid4().hex[:8]}"
+
     def staged(self) -> list[Path]:
         """The directories of all jobs that are, or were, bringing this revision.
 

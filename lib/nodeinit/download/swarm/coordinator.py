@@ -1,0 +1,126 @@
+"""The driver's end of a swarm: who leads, who knows whom, who needs what. Pure, no clock of its own.
+
+A member is heard whenever it reports, and answered with orders. One that dies is `gone` until it is
+heard again; one that will not come back has `left`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nodeinit.download.swarm.words import Endpoint, Orders, Report
+
+PATIENCE = 10.0
+"""Seconds to wait for all members before one of them is made the leader."""
+
+_NEIGHBOURS = 8  # with more peers than this, a member is told of a few that reach all in few hops
+
+
+class Coordinator:
+    """Knows what the members said last, and every torrent that was made."""
+
+    def __init__(self, members: Sequence[str]) -> None:
+        self._members = list(members)
+        self._reports: dict[str, Report] = {}
+        self._torrents: dict[str, bytes] = {}  # in the order in which they were made
+        self._leader: str | None = None
+        self._began: float | None = None
+        self._pulse = 0
+
+    @property
+    def leader(self) -> str | None:
+        """The member that brings from the origin what no other has."""
+        return self._leader
+
+    def heard(self, member: str, report: Report, now: float) -> Orders:
+        """Take note of a report; the answer to it. `now` is in seconds, of any steady clock."""
+        if self._began is None:
+            self._began = now
+        before = self._reports.get(member)
+        self._reports[member] = report
+        if member == self._leader and (before is None or before.done != report.done):
+            self._pulse += 1
+        for path, torrent in report.made:
+            self._torrents.setdefault(path, torrent)
+        self._elect(now)
+        return self._orders(member, report)
+
+    def gone(self, member: str) -> None:
+        """A member's process has died; another one may report in its place."""
+        self._reports.pop(member, None)
+        self._dismiss(member)
+
+    def left(self, member: str) -> None:
+        """A member has ended and needs nothing."""
+        if member in self._members:
+            self._members.remove(member)
+        self.gone(member)
+
+    def _dismiss(self, member: str) -> None:
+        if self._leader == member:
+            self._leader = None
+            self._pulse += 1
+
+    def _elect(self, now: float) -> None:
+        leading = self._reports.get(self._leader or "")
+        if leading is not None and not leading.alone:
+            return
+        if self._leader is not None:
+            self._dismiss(self._leader)
+        able = {name: one for name, one in self._taking_part() if one.endpoint is not None}
+        assert self._began is not None
+        all_here = len(self._reports) == len(self._members)
+        if not able or (self._pulse == 0 and not all_here and now - self._began < PATIENCE):
+            return
+        # Who needs most can give all that others need; of these, who has most has least to bring.
+        self._leader = max(able, key=lambda name: (able[name].wants_bytes, able[name].has_bytes))
+        self._pulse += 1
+
+    def _taking_part(self) -> list[tuple[str, Report]]:
+        return [
+            (name, self._reports[name])
+            for name in self._members
+            if name in self._reports and not self._reports[name].alone
+        ]
+
+    def _orders(self, member: str, report: Report) -> Orders:
+        others = [(name, one) for name, one in self._reports.items() if name != member]
+        held = frozenset().union(*(one.has for _, one in others))
+        needed = [self._reports.get(name) for name in self._members]
+        everyone_here = all(one is not None for one in needed)
+        lacked = frozenset().union(
+            *(one.wants - one.has for one in needed if one is not None and not one.alone)
+        )
+        return Orders(
+            lead=member == self._leader,
+            torrents=tuple(self._torrents.items())[report.got :],
+            make=self._to_make(member, report),
+            peers=self._neighbours(member),
+            held=held,
+            idle=report.has - lacked if everyone_here else frozenset(),
+            pulse=self._pulse,
+            over=everyone_here and not lacked,
+        )
+
+    def _to_make(self, member: str, report: Report) -> frozenset[str]:
+        """The files that this member is the first to have, and of which there is no torrent."""
+        makers: dict[str, str] = {}
+        for name in self._members:
+            for path in self._reports[name].has if name in self._reports else ():
+                makers.setdefault(path, name)
+        bare = report.has - self._torrents.keys()
+        return frozenset(path for path in bare if makers.get(path) == member)
+
+    def _neighbours(self, member: str) -> tuple[Endpoint, ...]:
+        """Whom a member should know: all, or in a large swarm those 1, 2, 4, 8, … places away."""
+        ring = sorted(name for name, one in self._reports.items() if one.endpoint is not None)
+        if member not in ring:
+            return ()
+        size, at = len(ring), ring.index(member)
+        if size - 1 <= _NEIGHBOURS:
+            near = {name for name in ring if name != member}
+        else:
+            steps = [2**power for power in range(size.bit_length()) if 2**power < size]
+            near = {ring[(at + way * step) % size] for step in steps for way in (1, -1)} - {member}
+        found = (self._reports[name].endpoint for name in sorted(near))
+        return tuple(endpoint for endpoint in found if endpoint is not None)
