@@ -110,7 +110,7 @@ class FaultProxy:
         try:
             while await self._answer(reader, writer):
                 pass
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
@@ -185,9 +185,9 @@ class FaultProxy:
             now = self._loop.time()
             self._free_at = max(now, self._free_at) + len(piece) / self.bandwidth
             await asyncio.sleep(self._free_at - now)
+        self.sent += len(piece)  # first: whoever has the bytes may look
         writer.write(piece)
         await writer.drain()
-        self.sent += len(piece)
 
 
 async def _head(reader: asyncio.StreamReader) -> Head:

@@ -18,11 +18,16 @@ from tests.download.proxy import FaultProxy, flip, hang_up, refuse, reset, stall
 DATA = bytes(range(256)) * 1024
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Connections that break are what is tested."""
+
+
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[FaultProxy]:
     (tmp_path / "a.bin").write_bytes(DATA)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         with FaultProxy(f"http://127.0.0.1:{server.server_address[1]}") as proxy:
             yield proxy

@@ -1,6 +1,7 @@
 """Where the files of a model come from, chosen by the reference that the config gives.
 
-A reference is a path (`/models/x`, `~/x`, `./x`) or a URL; its scheme names the source. A package
+A reference is a path (`/models/x`, `~/x`, `./x`) or a URL; its scheme names the source. Ours are
+imported when they are asked for: a config without a bucket needs no client of buckets. A package
 adds one by an entry point in the group `nodeinit.sources`: its name is the scheme, its value a
 class without arguments that is a `Source`.
 """
@@ -8,6 +9,7 @@ class without arguments that is a `Source`.
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -20,10 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from nodeinit.config.parts import DownloadSettings
     from nodeinit.download.watch import ShouldStop, Watch
 
 GROUP = "nodeinit.sources"
 """The entry-point group that sources are found in."""
+
+_OBJECTS = "nodeinit.download.sources.objects:ObjectSource"
+_BUILT_IN = {
+    **dict.fromkeys(("s3", "gs", "abfss", "azure"), _OBJECTS),
+    **{f"pyarrow-{scheme}": _OBJECTS for scheme in ("s3", "gs", "abfss", "azure")},
+}
+"""Our own sources by scheme: classes that take the settings of a download."""
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _LOCAL = "a local or shared directory (/path, ~/path, ./path, file:///path)"
@@ -103,8 +113,8 @@ class Relay(Protocol):
         ...
 
 
-def source_for(ref: str) -> Source:
-    """The source that a reference means.
+def source_for(ref: str, settings: DownloadSettings | None = None) -> Source:
+    """The source that a reference means. `settings` are the defaults if not given.
 
     Raises `PermanentError` for a scheme that no installed source serves and for a name that is not
     a directory; one source never stands in for another.
@@ -116,7 +126,7 @@ def source_for(ref: str) -> Source:
     if scheme == "file":
         return LocalSource()
     if scheme is not None:
-        return _plugged_in(scheme, ref)
+        return _of_scheme(scheme, ref, settings)
     with explaining("look at", ref):
         is_path = ref.startswith(("/", "~", "./", "../")) or Path(ref).is_dir()
     if is_path:
@@ -134,23 +144,30 @@ def shown(ref: str) -> str:
     return re.split(r"[?#]", bare, maxsplit=1)[0] if _SCHEME.match(ref) else ref
 
 
-def _plugged_in(scheme: str, ref: str) -> Source:
+def _of_scheme(scheme: str, ref: str, settings: DownloadSettings | None) -> Source:
     matches = entry_points(group=GROUP, name=scheme)
-    if not matches:
+    ours = _BUILT_IN.get(scheme)
+    if not matches and ours is None:
         raise PermanentError(
             f"model source {shown(ref)!r}: {scheme}:// is not supported by this version; "
             f"supported: {_supported()}"
         )
-    if len(matches) > 1:
+    if len(matches) + (ours is not None) > 1:
         values = ", ".join(sorted(entry.value for entry in matches))
+        also = "nodeinit itself and " if ours is not None else ""
         raise PermanentError(
-            f"model source {shown(ref)!r}: several packages serve {scheme}:// ({values}); "
+            f"model source {shown(ref)!r}: several packages serve {scheme}:// ({also}{values}); "
             "uninstall all but one"
         )
-    source: Source = next(iter(matches)).load()()
-    return source
+    if ours is None:
+        plugged: Source = next(iter(matches)).load()()
+        return plugged
+    module, name = ours.split(":")
+    built: Source = getattr(import_module(module), name)(*([settings] if settings else []))
+    return built
 
 
 def _supported() -> str:
-    others = sorted({f"{entry.name}://" for entry in entry_points(group=GROUP)} - {"file://"})
-    return ", ".join([_LOCAL, *others])
+    plain = [scheme for scheme in _BUILT_IN if not scheme.startswith("pyarrow-")]
+    others = {entry.name for entry in entry_points(group=GROUP)} - {"file", *plain}
+    return ", ".join([_LOCAL, *(f"{scheme}://" for scheme in (*plain, *sorted(others)))])

@@ -1,0 +1,54 @@
+"""Keys from `~/.aws/credentials`, which `obstore` leaves to others.
+
+The user's own variables come first, then the role of a pod or a task, as for every AWS client.
+"""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+from typing import Any
+
+from nodeinit.errors import PermanentError
+
+_OTHERS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+)
+_NAMES = {
+    "aws_access_key_id": "access_key_id",
+    "aws_secret_access_key": "secret_access_key",
+    "aws_session_token": "session_token",
+}
+
+
+def profile_keys(given: dict[str, str]) -> dict[str, Any]:
+    """The part of a store's config that the user's profile gives; empty where others give it.
+
+    Raises `PermanentError` for a profile that was asked for by name and cannot be had.
+    """
+    if any(given.get(name) for name in _OTHERS):
+        return {}
+    name = given.get("AWS_PROFILE")
+    home = Path(given.get("HOME", "/nonexistent"))
+    file = Path(given.get("AWS_SHARED_CREDENTIALS_FILE", home / ".aws" / "credentials"))
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read(file, encoding="utf-8")
+    except (OSError, configparser.Error, UnicodeDecodeError):
+        # Not the error's own text: it quotes lines of the file.
+        raise PermanentError(f"auth: {file} cannot be read as a file of AWS profiles") from None
+    section = dict(parser[name or "default"]) if parser.has_section(name or "default") else {}
+    keys = {ours: section[theirs] for theirs, ours in _NAMES.items() if section.get(theirs)}
+    if "access_key_id" in keys and "secret_access_key" in keys:
+        return keys
+    if not name:
+        return {}
+    raise PermanentError(
+        f"auth: the AWS profile {name!r} (AWS_PROFILE) has no pair of keys in {file}; for a profile "
+        "of another kind put its keys into the environment: "
+        f"eval $(aws configure export-credentials --profile {name} --format env)"
+    )

@@ -1,0 +1,130 @@
+"""A prefix of a bucket as a source: S3 and what speaks like it, Google Cloud Storage, Azure.
+
+What the source gives to recognise bytes by, best first: the sha256 that the publisher laid beside
+them (`checksums`); the MD5 that an ETag is where one try shows that this bucket's ETags are that;
+the ETag alone, under which every range is then read. `obstore` does not show the checksums that S3
+and Google keep besides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from nodeinit.config.parts import DownloadSettings
+from nodeinit.download.manifest import Manifest, ManifestFile
+from nodeinit.download.sources import checksums
+from nodeinit.download.sources.listing import Entry, listed
+from nodeinit.download.sources.places import Place, place_of
+from nodeinit.download.sources.ranges import RangeReader, version_of
+from nodeinit.download.sources.stores import CREDENTIALS, open_store
+from nodeinit.download.sources.taxonomy import Asked, explaining
+from nodeinit.errors import PermanentError
+
+if TYPE_CHECKING:
+    from nodeinit.download.watch import ShouldStop
+
+_TRIED = 1 << 20  # bytes of the largest file that is read to learn what an ETag is
+
+
+@attrs.frozen
+class ObjectSource:
+    """Serves the objects below a prefix. `places` says what its references look like."""
+
+    settings: DownloadSettings = attrs.field(factory=DownloadSettings)
+
+    def manifest(
+        self,
+        ref: str,
+        model_id: str,
+        *,
+        index: Path | None = None,
+        should_stop: ShouldStop | None = None,
+        offline: bool = False,
+    ) -> Manifest:
+        """List the prefix, once, and read the publisher's checksums if there are some.
+
+        Raises `PermanentError` for a prefix without files (`not_found`), for wrong or missing
+        credentials (`auth`) and for names that no directory can hold; `TemporaryError` when the
+        server cannot answer now. With `offline` it always raises: a listing is not remembered.
+        """
+        place = place_of(ref)
+        if offline:
+            raise PermanentError(
+                f"unavailable: {place} cannot be listed offline; bring the model to a directory, or "
+                "unset experimental_configs.nodeinit.download.offline"
+            )
+        store = self._store(place)
+        with explaining(_asked(place, "list the files")):
+            entries = listed(store, place, self.settings.stall, should_stop)
+        if not entries:
+            raise PermanentError(
+                f"not_found: the bucket {place.bucket!r} has nothing below "
+                f"{place.prefix + '/' if place.prefix else 'its root'!r} ({place}); check the "
+                "prefix: no other source is asked instead"
+            )
+        files: Sequence[ManifestFile] = [
+            ManifestFile(entry.path, entry.size, version=version_of(entry.etag))
+            for entry in entries
+        ]
+        files = self._with_md5(place, entries, files)
+        for name in checksums.NAMES:
+            file = next((file for file in files if file.path == name), None)
+            where = f"{name} in {place}"
+            if file is None or file.size > checksums.MOST_BYTES:
+                continue
+            sums = checksums.parsed(name, self._body(place, file), where)
+            if sums is not None:
+                files = checksums.with_sums(files, sums, where)
+                break
+        return Manifest(model_id, place.ref, files)
+
+    def open(
+        self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None
+    ) -> RangeReader:
+        """See `Source.open`: one request, of the version that the manifest names."""
+        place = place_of(ref)
+        key = place.key(file.key or file.path)
+        asked = _asked(place, f"read {file.path!r}")
+        return RangeReader(self._store(place), key, file, offset, length, asked)
+
+    def _store(self, place: Place) -> Any:
+        with explaining(_asked(place, "open the bucket")):
+            return open_store(place, self.settings)
+
+    def _body(self, place: Place, file: ManifestFile) -> bytes:
+        with closing(self.open(place.ref, file)) as reader:
+            return b"".join(iter(lambda: reader.read(1 << 20), b""))
+
+    def _with_md5(
+        self, place: Place, entries: Sequence[Entry], files: Sequence[ManifestFile]
+    ) -> Sequence[ManifestFile]:
+        """The files with the MD5 that their ETags are, if the smallest file's ETag is its MD5.
+
+        An encrypted object's ETag (SSE-KMS, SSE-C) only looks like one; encryption is the same for
+        the files of one upload.
+        """
+        candidates = [file for file in files if file.size and checksums.md5_of(file.version)]
+        if not candidates or place.kind == "azure":
+            return files
+        tried = min(candidates, key=lambda file: (file.size, file.path))
+        if tried.size > _TRIED:
+            return files
+        body = self._body(place, tried)
+        if hashlib.md5(body, usedforsecurity=False).hexdigest() != checksums.md5_of(tried.version):
+            return files
+        return [
+            attrs.evolve(file, digest=f"md5:{md5}")
+            if (md5 := checksums.md5_of(file.version))
+            else file
+            for file in files
+        ]
+
+
+def _asked(place: Place, action: str) -> Asked:
+    return Asked(action, str(place), CREDENTIALS[place.kind])
