@@ -11,6 +11,7 @@ from nodeinit.cli.doctor import doctor
 from nodeinit.cli.errors import Program
 from nodeinit.cli.examples import examples
 from nodeinit.cli.explore import explore
+from nodeinit.cli.fetch import fetch
 from nodeinit.cli.machine import machine
 from nodeinit.cli.plan import plan
 from nodeinit.cli.replay import replay
@@ -45,6 +46,7 @@ for command in (
     check,
     explore,
     snapshot,
+    fetch,
     cache,
     doctor,
     examples,
