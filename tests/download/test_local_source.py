@@ -61,14 +61,13 @@ def test_other_schemes_are_refused_by_name(ref: str) -> None:
     assert "a local or shared directory" in str(refused.value)
 
 
-def test_a_hub_id_is_refused_and_not_guessed_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ref", ["no/such/directory", "a b", "models/", "org--name/x"])
+def test_a_name_that_is_neither_a_directory_nor_an_id_is_refused(
+    ref: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(
-        PermanentError, match=r"'org/name' is not a directory.*not fetched from a hub"
-    ):
-        source_for("org/name")
+    with pytest.raises(PermanentError, match=r"is not a directory here and cannot be the id"):
+        source_for(ref)
 
 
 def test_secrets_of_a_url_are_not_shown() -> None:

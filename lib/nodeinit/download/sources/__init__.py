@@ -1,9 +1,9 @@
 """Where the files of a model come from, chosen by the reference that the config gives.
 
-A reference is a path (`/models/x`, `~/x`, `./x`) or a URL; its scheme names the source. Ours are
-imported when they are asked for: a config without a bucket needs no client of buckets. A package
-adds one by an entry point in the group `nodeinit.sources`: its name is the scheme, its value a
-class without arguments that is a `Source`.
+A reference is a path (`/models/x`, `~/x`, `./x`), the id of a model on a hub (`org/name`), or a
+URL, whose scheme names the source. Ours are imported when they are asked for: a config without a
+bucket needs no client of buckets. A package adds one by an entry point in the group
+`nodeinit.sources`: its name is the scheme, its value a class without arguments that is a `Source`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ GROUP = "nodeinit.sources"
 
 _OBJECTS = "nodeinit.download.sources.objects:ObjectSource"
 _BUILT_IN = {
+    "hf": "nodeinit.download.sources.hub:HubSource",
     **dict.fromkeys(("s3", "gs", "abfss", "azure"), _OBJECTS),
     **{f"pyarrow-{scheme}": _OBJECTS for scheme in ("s3", "gs", "abfss", "azure")},
 }
 """Our own sources by scheme: classes that take the settings of a download."""
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
+_HUB = "a model of a Hugging Face hub (org/name, org/name@revision, hf://org/name)"
 _LOCAL = "a local or shared directory (/path, ~/path, ./path, file:///path)"
 
 
@@ -116,8 +118,9 @@ class Relay(Protocol):
 def source_for(ref: str, settings: DownloadSettings | None = None) -> Source:
     """The source that a reference means. `settings` are the defaults if not given.
 
-    Raises `PermanentError` for a scheme that no installed source serves and for a name that is not
-    a directory; one source never stands in for another.
+    A name without a scheme is a directory that is here, else a model of a hub. Raises
+    `PermanentError` for a scheme that no installed source serves and for a name that cannot be
+    either; one source never stands in for another.
     """
     from nodeinit.download.sources.local import LocalSource
 
@@ -127,15 +130,25 @@ def source_for(ref: str, settings: DownloadSettings | None = None) -> Source:
         return LocalSource()
     if scheme is not None:
         return _of_scheme(scheme, ref, settings)
-    with explaining("look at", ref):
-        is_path = ref.startswith(("/", "~", "./", "../")) or Path(ref).is_dir()
-    if is_path:
-        return LocalSource()
-    raise PermanentError(
-        f"model source {ref!r} is not a directory here, and models are not fetched from a hub by "
-        f"their id in this version; supported: {_supported()}. Bring the model to a directory that "
-        "every host can read and name that directory"
-    )
+    return _of_scheme("hf", ref, settings) if is_hub_ref(ref) else LocalSource()
+
+
+def is_hub_ref(ref: str) -> bool:
+    """Whether a reference is to a hub: it says so, or is neither a URL nor a directory here.
+
+    Raises `PermanentError` for one that is neither a directory nor can be the id of a model.
+    """
+    from nodeinit.download.sources.hub_names import HubRef
+
+    found = _SCHEME.match(ref)
+    if found and found["scheme"].lower() != "hf":
+        return False
+    if not found:
+        with explaining("look at", ref):
+            if ref.startswith(("/", "~", "./", "../")) or Path(ref).is_dir():
+                return False
+    HubRef.parse(ref)
+    return True
 
 
 def shown(ref: str) -> str:
@@ -168,6 +181,6 @@ def _of_scheme(scheme: str, ref: str, settings: DownloadSettings | None) -> Sour
 
 
 def _supported() -> str:
-    plain = [scheme for scheme in _BUILT_IN if not scheme.startswith("pyarrow-")]
+    plain = [scheme for scheme in _BUILT_IN if not scheme.startswith(("pyarrow-", "hf"))]
     others = {entry.name for entry in entry_points(group=GROUP)} - {"file", *plain}
-    return ", ".join([_LOCAL, *(f"{scheme}://" for scheme in (*plain, *sorted(others)))])
+    return ", ".join([_LOCAL, _HUB, *(f"{scheme}://" for scheme in (*plain, *sorted(others)))])
