@@ -70,7 +70,8 @@ class NodeReport:
     `fetched` is how many of these bytes moved (0 on a warm start), `verified` says that every
     file's size and sha256 are those of the manifest of `revision`, and `custom_data` is what
     `on_node_download` changed there. `digest` (hex) covers the paths, sizes and sha256 of the files:
-    hosts that report the same one hold the same bytes.
+    hosts that report the same one hold the same bytes. `strategy` says how they came, and why so;
+    `seconds` how long that took.
     """
 
     node_id: str
@@ -83,6 +84,8 @@ class NodeReport:
     verified: bool
     custom_data: FrozenMap = attrs.field(default=EMPTY, converter=freeze_map)
     digest: str = ""
+    strategy: str = ""
+    seconds: float = 0.0
 
 
 _UNTIL = "writable_in"

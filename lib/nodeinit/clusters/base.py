@@ -19,13 +19,33 @@ from nodeinit.placement.topology import ClusterSnapshot, Placement, PlacementPla
 
 @attrs.frozen
 class Progress:
-    """How far a host is: bytes done and to do, the file being fetched, and what it is doing."""
+    """How far a host is: bytes done and to do, the file being fetched, and what it is doing.
+
+    `note` is for people, and the same for all hosts of a download: how they fetch, and why. With
+    the `node_id` "" it is about all hosts together; then `rate` is in bytes per second, and `left`
+    the seconds until all is there, if they can be told.
+    """
 
     node_id: str
     done: int
     total: int
     file: str = ""
     stage: str = "fetch"
+    note: str = ""
+    rate: float = 0.0
+    left: float | None = None
+
+
+@attrs.frozen
+class Team:
+    """The hosts that bring one model at the same time, by node id.
+
+    None of them begins before all have found that they can, and they may give each other the files.
+    `name` is this download's own on the cluster.
+    """
+
+    name: str
+    node_ids: tuple[str, ...]
 
 
 @attrs.frozen
@@ -35,7 +55,7 @@ class FetchJob:
     `name` identifies the job on the cluster. `path` is where the model is to be published (or
     already lies, when `verify_only`). `hooks` are the callbacks that have an `on_node_download`; they
     are made anew on the host from their specification, never pickled with the config.
-    `hook_deadline` (seconds) bounds each of their calls.
+    `hook_deadline` (seconds) bounds each of their calls. A job without a `team` is alone.
     """
 
     name: str
@@ -46,6 +66,7 @@ class FetchJob:
     hooks: tuple[CallbackSpec, ...] = ()
     hook_deadline: float | None = None
     verify_only: bool = False
+    team: Team | None = None
 
 
 class Cluster(Protocol):

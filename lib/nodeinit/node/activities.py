@@ -8,7 +8,7 @@ import contextlib
 import attrs
 
 from nodeinit.callbacks import ON_NODE_DOWNLOAD
-from nodeinit.clusters.base import Cluster, Displaced, FetchJob
+from nodeinit.clusters.base import Cluster, Displaced, FetchJob, Team
 from nodeinit.context import CallbackCtx, ModelFiles, NodeReport
 from nodeinit.download.store import published_path
 from nodeinit.errors import PermanentError, TemporaryError
@@ -74,6 +74,7 @@ async def _fetch(ctx: CallbackCtx, run: Run, node_id: str, hosts: tuple[str, ...
         hooks=hooks,
         hook_deadline=run.policy.hook_deadline,
         verify_only=not ctx.run_init_node,
+        team=Team(f"{run.node}-fetch-{run.attempt}", hosts) if ctx.run_init_node else None,
     )
     async with run.holding(Holding.FETCH, name):
         report: NodeReport = await run.cluster.fetch(node_id, job, run.progress)

@@ -14,12 +14,14 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nodeinit.download.store import clean_staging
+from nodeinit.download.swarm.words import Orders
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.frozen import thaw
 from nodeinit.ray import records
 from nodeinit.ray.host_actor import HostActor, How
 from nodeinit.ray.owners import Owner
 from nodeinit.ray.shipping import Parcel
+from nodeinit.ray.ways import Way
 
 NAMESPACE = "nodeinit"
 _PREFIX = "fetch/"
@@ -60,14 +62,24 @@ def start(name: str, node_id: str, runtime_env: Mapping[str, Any] | None) -> Any
         raise PermanentError(f"Ray does not take the runtime_env of {name}: {error}") from error
 
 
-def send(actor: Any, node_id: str, parcel: Parcel) -> Future[bytes]:
+def look(actor: Any, parcel: Parcel, sign: str) -> Future[bytes]:
+    """Have an actor look what is there of a job; `sign` is what it should leave in the store."""
+    return _future(actor.look.remote(parcel, sign))
+
+
+def sees(actor: Any, parcel: Parcel, sign: str) -> Future[bool]:
+    """Whether an actor sees the sign of another in its store."""
+    return _future(actor.sees.remote(parcel, sign))
+
+
+def send(actor: Any, node_id: str, parcel: Parcel, way: Way | None) -> Future[bytes]:
     """Give an actor its job; the future is its answer, or the error of Ray that prevented one."""
-    return _future(actor.fetch.remote(node_id, parcel))
+    return _future(actor.fetch.remote(node_id, parcel, way))
 
 
-def ask(actor: Any) -> Future[How]:
-    """How far an actor is. Answered once the actor runs."""
-    return _future(actor.progress.remote())
+def ask(actor: Any, orders: Orders | None = None) -> Future[How]:
+    """How far an actor is, telling it what to do in a swarm. Answered once the actor runs."""
+    return _future(actor.progress.remote(orders))
 
 
 def stop(actor: Any) -> None:

@@ -67,7 +67,7 @@ class Coordinator:
             return
         if self._leader is not None:
             self._dismiss(self._leader)
-        able = {name: one for name, one in self._taking_part() if one.endpoint is not None}
+        able = {name: one for name, one in self._taking_part() if one.endpoint and one.ready}
         assert self._began is not None
         all_here = len(self._reports) == len(self._members)
         if not able or (self._pulse == 0 and not all_here and now - self._began < PATIENCE):

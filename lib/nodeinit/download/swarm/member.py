@@ -60,6 +60,7 @@ class Member:
         self._taking: frozenset[str] = frozenset()
         self._arrived: frozenset[str] = frozenset()
         self._done = 0
+        self._ready = False
         self._closing = threading.Event()
         self._endpoint: Endpoint | None = None
         self._threads: list[threading.Thread] = []
@@ -98,6 +99,7 @@ class Member:
                 done=self._done,
                 made=tuple(self._made.items()),
                 got=len(self._torrents),
+                ready=self._ready or len(self._has) == len(self._files),
                 alone=self._alone,
             )
 
@@ -129,6 +131,7 @@ class Member:
         brought: list[ManifestFile] = []
         pace = Pace(self._stall, time.monotonic())
         self._taking = frozenset(lacking)
+        self._ready = True
         while lacking and not self._alone:
             for path in self._arrived & lacking.keys():
                 file = lacking.pop(path)

@@ -32,6 +32,7 @@ class Report:
     done: int = 0
     made: Torrents = ()
     got: int = 0
+    ready: bool = False
     alone: str = ""
 
 
