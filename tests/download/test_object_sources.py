@@ -207,6 +207,25 @@ def test_a_body_that_breaks_off_is_temporary_and_what_came_is_kept(
     assert body(ref, made, "model.safetensors") == FILES["model.safetensors"]
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_asked_for_once_however_many_were_refused(
+    bucket: Bucket, proxy: FaultProxy, status: int
+) -> None:
+    ref = bucket.write("m", FILES)
+    made = manifest(ref)
+    proxy.add(refuse(status, retry_after=30, times=None))
+    delays = []
+    for read in (lambda: body(ref, made, "config.json", 1, 2), lambda: manifest(ref)) * 2:
+        with pytest.raises(TemporaryError) as refused:
+            read()
+        delays.append(refused.value.delay)
+    if bucket.kind == "gs":
+        assert delays == [None] * 4  # nothing to sign with: the policy's own backoff holds
+        return
+    assert all(delay is not None and 20 < delay <= 30 for delay in delays)
+    assert len(proxy.seen) == 1 + (bucket.kind == "s3") + 4 + 1, [s.target[:60] for s in proxy.seen]
+
+
 def test_a_flipped_bit_passes_through_here_the_engine_verifies(
     bucket: Bucket, proxy: FaultProxy
 ) -> None:

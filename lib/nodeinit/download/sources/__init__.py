@@ -29,10 +29,13 @@ GROUP = "nodeinit.sources"
 """The entry-point group that sources are found in."""
 
 _OBJECTS = "nodeinit.download.sources.objects:ObjectSource"
+_HTTP = "nodeinit.download.sources.http_files:HttpSource"
 _BUILT_IN = {
     "hf": "nodeinit.download.sources.hub:HubSource",
     **dict.fromkeys(("s3", "gs", "abfss", "azure"), _OBJECTS),
     **{f"pyarrow-{scheme}": _OBJECTS for scheme in ("s3", "gs", "abfss", "azure")},
+    "https": _HTTP,
+    "http": _HTTP,
 }
 """Our own sources by scheme: classes that take the settings of a download."""
 

@@ -8,6 +8,7 @@ and Google keep besides.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from contextlib import closing
@@ -24,6 +25,7 @@ from nodeinit.download.sources.places import Place, place_of
 from nodeinit.download.sources.ranges import RangeReader, version_of
 from nodeinit.download.sources.stores import CREDENTIALS, open_store
 from nodeinit.download.sources.taxonomy import Asked, explaining
+from nodeinit.download.sources.waiting import delay_of_bucket
 from nodeinit.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class ObjectSource:
                 "unset experimental_configs.nodeinit.download.offline"
             )
         store = self._store(place)
-        with explaining(_asked(place, "list the files")):
+        with explaining(_asked(place, "list the files", store)):
             entries = listed(store, place, self.settings.stall, should_stop)
         if not entries:
             raise PermanentError(
@@ -90,8 +92,9 @@ class ObjectSource:
         """See `Source.open`: one request, of the version that the manifest names."""
         place = place_of(ref)
         key = place.key(file.key or file.path)
-        asked = _asked(place, f"read {file.path!r}")
-        return RangeReader(self._store(place), key, file, offset, length, asked)
+        store = self._store(place)
+        asked = _asked(place, f"read {file.path!r}", store, key)
+        return RangeReader(store, key, file, offset, length, asked)
 
     def _store(self, place: Place) -> Any:
         with explaining(_asked(place, "open the bucket")):
@@ -126,5 +129,10 @@ class ObjectSource:
         ]
 
 
-def _asked(place: Place, action: str) -> Asked:
-    return Asked(action, str(place), CREDENTIALS[place.kind])
+def _asked(place: Place, action: str, store: Any = None, key: str = "") -> Asked:
+    delay = None
+    if store is not None:
+        # Whether the key exists does not matter: a rate limit is answered before it is looked for.
+        sample = key or place.key("config.json")
+        delay = functools.partial(delay_of_bucket, store, sample)
+    return Asked(action, str(place), CREDENTIALS[place.kind], delay)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
@@ -51,12 +51,14 @@ _BY_CODE = {
 class Asked:
     """What was asked of a server, for people: `read config.json`, `s3://bucket/prefix`.
 
-    `credentials` names the variables that would give the right to it.
+    `credentials` names the variables that would give the right to it. `delay` finds out how long a
+    server that refuses wants us to wait (seconds).
     """
 
     action: str
     place: str
     credentials: str
+    delay: Callable[[], float | None] | None = None
 
     def failed(self, word: str, cause: str, *, remedy: str = "") -> str:
         """The message of an error."""
@@ -73,6 +75,8 @@ def by_status(
     asked: Asked, status: int, code: str = "", delay: float | None = None
 ) -> NodeInitError:
     """The error that an HTTP status means; `delay` is what the server said how long to wait."""
+    if delay is None and status in (429, 503) and asked.delay is not None:
+        delay = asked.delay()
     said = f"HTTP {status}{f' {code}' if code else ''}"
     if status == 429 or any(word in code for word in _THROTTLED):
         return TemporaryError(
@@ -117,7 +121,7 @@ def by_text(asked: Asked, text: str) -> NodeInitError:
                 remedy="rename this file in the model's source",
             )
         )
-    if "NotPartial" in text:
+    if "NotPartial" in text or "RangeNotSupported" in text:
         return PermanentError(
             asked.failed("unsupported", "the server does not serve ranges of files")
         )
