@@ -49,6 +49,12 @@ def listed(
     with ThreadPoolExecutor(1, thread_name_prefix="listing") as pool:
         metas = pool.submit(asyncio.run, _collect(store, place, patience, should_stop)).result()
     start = len(place.prefix) + 1 if place.prefix else 0
+    strange = next((key for key, _, _ in metas if f"{key}/"[:start] != place.key("")), None)
+    if strange is not None:
+        raise PermanentError(
+            f"unsupported: the server lists {strange!r}, which is not below {place}; "
+            "is the endpoint an object store?"
+        )
     entries = _without_markers(Entry(meta[0][start:], meta[1], meta[2]) for meta in metas)
     for entry in entries:
         if not 0 <= entry.size <= MOST_BYTES:

@@ -21,6 +21,9 @@ _CODE = re.compile(
 )
 _THROTTLED = ("SlowDown", "ServerBusy", "Throttl", "TooManyRequests", "RequestLimitExceeded")
 _OF_A_TOKEN = re.compile(r"TokenRequest|/latest/api/token|/latest/meta-data|MissingCredentials")
+_BAD_PATH = re.compile(
+    r"Error parsing Path|InvalidPath|empty path segment|illegal character sequence"
+)
 _BAD_CERTIFICATE = re.compile(
     r"invalid peer certificate|UnknownIssuer|CertificateError|NotValidFor"
 )
@@ -113,7 +116,7 @@ def by_text(asked: Asked, text: str) -> NodeInitError:
         return by_status(asked, int(found[1]), (code[1] or code[2]) if code else "")
     if _OF_A_TOKEN.search(text):
         return asked.denied("there are no credentials in the environment")
-    if "Error parsing Path" in text or "illegal character sequence" in text:
+    if _BAD_PATH.search(text):
         return PermanentError(
             asked.failed(
                 "unsafe_path",
@@ -159,7 +162,9 @@ def _passing(text: str) -> tuple[str, str]:
         return "unavailable", "nobody answers at the endpoint (connection refused)"
     if "kind: Body" in text or "Interrupted" in text:
         return "unavailable", "the connection broke off"
-    return "unavailable", "the server cannot be reached"
+    if "Connect" in text:
+        return "unavailable", "the server cannot be reached"
+    return "unavailable", "the request failed"
 
 
 @contextlib.contextmanager
