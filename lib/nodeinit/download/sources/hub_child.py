@@ -74,10 +74,12 @@ def bring(job: dict[str, Any], ref: HubRef) -> None:
     moved, missing, failed = Moved(), _missing(job), 0
     while True:
         try:
-            _download(job, moved)
-            if not (missing := _missing(job)):
+            bring_all(job, moved)
+            if not (left := _missing(job)):
                 return
-            raise TemporaryError(f"unavailable: {ref.endpoint} did not give {missing[0]} of {ref}")
+            # The library takes a directory with something in it for an answer when the hub gives
+            # none, be it that there is no such model. Of a single file it says what is the matter.
+            bring_one(job, left[0])
         except Exception as error:
             ours = _ours(error, ref, job["directory"])
             if not isinstance(ours, TemporaryError) or (ours.delay or 0.0) > _PATIENCE:
@@ -92,7 +94,17 @@ def bring(job: dict[str, Any], ref: HubRef) -> None:
             moved.add(0)  # to wait is not to stall
 
 
-def _download(job: dict[str, Any], moved: Moved) -> None:
+def bring_one(job: dict[str, Any], path: str) -> None:
+    """Bring a single file."""
+    from huggingface_hub import hf_hub_download
+
+    hf_hub_download(job["repo"], path, **_where(job))
+    if path in _missing(job):
+        raise TemporaryError(f"unavailable: {job['endpoint']} gave another {path} than it lists")
+
+
+def bring_all(job: dict[str, Any], moved: Moved) -> None:
+    """Bring all files that are missing, several at once."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import get_session
     from tqdm import tqdm
@@ -113,17 +125,24 @@ def _download(job: dict[str, Any], moved: Moved) -> None:
     session.event_hooks = {**session.event_hooks, "response": [_no_long_waits]}
     snapshot_download(
         job["repo"],
-        revision=job["commit"],
-        endpoint=job["endpoint"],
-        token=os.environ.get("HF_TOKEN") or False,
-        local_dir=job["directory"],
-        # Not the user's own: what is damaged there would be taken again and again.
-        cache_dir=Path(job["directory"], ".cache", "hub"),
+        **_where(job),
         allow_patterns=[glob.escape(path) for path, _ in job["files"]],
         max_workers=job["concurrency"],
         tqdm_class=Bar,
-        library_name="nodeinit",
     )
+
+
+def _where(job: dict[str, Any]) -> dict[str, Any]:
+    """What the library is told of every download."""
+    return {
+        "revision": job["commit"],
+        "endpoint": job["endpoint"],
+        "token": os.environ.get("HF_TOKEN") or False,
+        "local_dir": job["directory"],
+        # Not the user's own: what is damaged there would be taken again and again.
+        "cache_dir": Path(job["directory"], ".cache", "hub"),
+        "library_name": "nodeinit",
+    }
 
 
 def _no_long_waits(response: Any) -> None:
