@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
+import ray
 
 from nodeinit.clusters.base import FetchJob, Progress, Team
 from nodeinit.config import LLMConfig
 from nodeinit.context import CallbackCtx, NodeReport
 from nodeinit.download.manifest import Manifest
 from nodeinit.download.store import published_path, verify
+from nodeinit.download.swarm.coordinator import Coordinator
+from nodeinit.download.swarm.words import Orders, Report
+from nodeinit.errors import PermanentError
 from nodeinit.ray import RayCluster, workers
 from tests.download.swarming import ALL, MIB, Origin, install_counted, make_model
 from tests.ray.conftest import run
@@ -150,3 +157,133 @@ def test_a_store_that_is_not_shared_is_said_so(world: World) -> None:
         run(lambda: world.bring(nodes, jobs))
     assert "host-2 does not see the store of host-1" in str(caught.value.exceptions[0])
     assert world.origin.sent == 0
+
+
+async def kill_leader_at(world: World, sent: float) -> None:
+    """Kill the process of the leader once the origin has given so many bytes."""
+    teams = world.cluster._fetches._teams
+    while world.origin.sent < sent:
+        await asyncio.sleep(0.01)
+    team = next(iter(teams.values()))
+    assert team.swarm.leader is not None
+    [name] = [one for one in world.cluster._fetches._starting if team.swarm.leader[:6] in one]
+    await asyncio.to_thread(kill_process, name)
+
+
+def kill_process(name: str) -> None:
+    actor = workers.find(name)
+    pid = ray.get(actor.__ray_call__.remote(lambda _: os.getpid()))
+    os.kill(pid, signal.SIGKILL)
+
+
+def survive_a_dead_leader(world: World, share: float) -> None:
+    nodes = world.cluster.hosts.node_ids  # type: ignore[union-attr]
+    jobs = world.jobs(nodes, strategy="swarm")
+
+    async def main() -> list[NodeReport]:
+        killing = asyncio.ensure_future(kill_leader_at(world, share * world.manifest.size))
+        reports = await world.bring(nodes, jobs)
+        await killing
+        return reports
+
+    reports = run(main)
+    world.assert_alike(jobs, reports)
+    assert world.origin.sent <= 1.3 * world.manifest.size
+
+
+def test_a_leader_that_is_killed_is_replaced(world: World) -> None:
+    survive_a_dead_leader(world, 0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("draw", range(10))
+def test_a_leader_may_be_killed_at_any_point(world: World, draw: int) -> None:
+    survive_a_dead_leader(world, random.Random(f"point {draw}").random())
+
+
+def test_d16_one_host_without_room_ends_it_before_the_first_byte(
+    world: World, small_disk: Path
+) -> None:
+    nodes = world.cluster.hosts.node_ids  # type: ignore[union-attr]
+    jobs = world.jobs(nodes)
+    jobs[1] = attrs.evolve(jobs[1], path=str(published_path(small_disk, world.manifest)))
+    with pytest.raises(BaseExceptionGroup) as caught:
+        run(lambda: world.bring(nodes, jobs))
+    [error] = [e for e in caught.value.exceptions if isinstance(e, PermanentError)]
+    assert str(error).startswith("host host-2: ")
+    assert "too small" in str(error)
+    assert world.origin.sent == 0
+    for job in jobs:
+        assert workers.find(job.name) is None
+        run(lambda job=job: world.cluster.stop_fetch(job.name))  # type: ignore[misc]
+        assert workers.trace_of(job.name) is None
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(directory)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only root may mount a small file system")
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
+
+
+def test_d17_a_cancel_is_acknowledged_by_all(world: World) -> None:
+    nodes = world.cluster.hosts.node_ids  # type: ignore[union-attr]
+    jobs = world.jobs(nodes, strategy="swarm")
+
+    async def main() -> None:
+        bringing = asyncio.ensure_future(world.bring(nodes, jobs))
+        while world.origin.sent < world.manifest.size / 3:
+            await asyncio.sleep(0.02)
+        bringing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await bringing
+        sent = world.origin.sent
+        for job in jobs:
+            assert workers.find(job.name) is None
+            assert workers.trace_of(job.name) is None, "the host said that nothing is left"
+        await asyncio.sleep(0.5)
+        assert world.origin.sent <= sent + 8 * MIB, "what was on its way, and no more"
+
+    run(main)
+    for job in jobs:
+        staging = Path(job.path).parent.parent / ".nodeinit" / "staging"
+        assert list(staging.iterdir()) == []
+
+
+def test_without_the_wheel_every_host_asks_the_origin(world: World, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "libtorrent.py").write_text("raise ImportError('no wheel here')")
+    nodes = world.cluster.hosts.node_ids  # type: ignore[union-attr]
+    path = os.pathsep.join([str(broken), os.environ.get("PYTHONPATH", "")])
+    env = {"env_vars": {"PYTHONPATH": path}}
+    jobs = world.jobs(nodes)
+    jobs = [attrs.evolve(job, ctx=job.ctx.evolve(runtime_env=env)) for job in jobs]
+    reports = run(lambda: world.bring(nodes, jobs))
+    world.assert_alike(jobs, reports)
+    [strategy] = {report.strategy for report in reports}
+    assert strategy.startswith("direct: no swarm, as on host-1 libtorrent cannot be imported (no w")
+    assert world.origin.sent >= 3 * world.manifest.size - 3 * 2
+
+
+def test_a_swarm_that_stalls_is_left_for_the_origin(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nodeinit.ray.teams.Coordinator", Deaf)
+    nodes = world.cluster.hosts.node_ids[:2]  # type: ignore[union-attr]
+    jobs = world.jobs(nodes, strategy="swarm", stall=2.0)
+    reports = run(lambda: world.bring(nodes, jobs))
+    world.assert_alike(jobs, reports)
+    assert "direct: nothing came from the other hosts for 2 s" in {r.strategy for r in reports}
+
+
+class Deaf(Coordinator):
+    """Tells nobody of anybody."""
+
+    def heard(self, member: str, report: Report, now: float) -> Orders:
+        return attrs.evolve(super().heard(member, report, now), peers=())

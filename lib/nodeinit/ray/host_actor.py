@@ -115,7 +115,9 @@ class HostActor:
         lacks = check_room(job.manifest, job.mode, job.path)
         if sign and lacks:
             leave_sign(_root(job), sign)
-        return Found("", lacks, mirror_of(job.manifest.source, os.environ), bool(sign), why_not())
+        mirror = mirror_of(job.manifest.source, os.environ)
+        alone = job.team is None or len(job.team.node_ids) == 1
+        return Found("", lacks, mirror, bool(sign), "" if alone else why_not())
 
     def _fetch(self, node_id: str, job: FetchJob, way: Way | None) -> NodeReport:
         began = time.monotonic()

@@ -5,7 +5,6 @@ Every setting here was found to be necessary, or keeps the swarm private to its 
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,8 +21,10 @@ _QUEUED = 32 * 1024 * 1024  # bytes that may wait to be written
 
 def why_not() -> str:
     """Why this process cannot take part in a swarm; empty when it can."""
-    if importlib.util.find_spec("libtorrent") is None:
-        return "libtorrent is not installed (nodeinit[swarm])"
+    try:
+        libtorrent()
+    except ImportError as error:
+        return f"libtorrent cannot be imported ({error}); install nodeinit[swarm]"
     return ""
 
 
