@@ -13,6 +13,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="directory with the csv files of the public GPU trace openb, see tests/bench/openb.py",
     )
+    parser.addoption(
+        "--peer-python",
+        metavar="FILE",
+        help="a Python with boto3, pyarrow and Ray, see tests/bench/test_downloads.py",
+    )
 
 
 @pytest.fixture(scope="session")
