@@ -101,10 +101,12 @@ def test_a_killed_owner_uses_nothing(shelf: Shelf, other: subprocess.Popen[bytes
     other.wait()
     assert len(files(shelf)) == 1, "its mark is left behind"
     assert marks.users(shelf) == ()
-    used = marks.last_used(shelf)
+    used = time.time() + 100  # it was renewed after it was taken
+    os.utime(files(shelf)[0], (used, used))
+    assert marks.last_used(shelf) == pytest.approx(used)
     marks.forget_dead(shelf)
     assert files(shelf) == []
-    assert marks.last_used(shelf) == used, "cleaning up is no use"
+    assert marks.last_used(shelf) == pytest.approx(used), "it is not forgotten with the mark"
 
 
 def test_the_dead_are_forgotten_and_the_living_are_not(
@@ -115,6 +117,15 @@ def test_the_dead_are_forgotten_and_the_living_are_not(
     other.wait()
     with marks.using(shelf, "lives"):
         marks.forget_dead(shelf)
+        assert [mark.who for mark in marks.users(shelf)] == ["lives"]
+        assert len(files(shelf)) == 1
+
+
+def test_who_comes_tidies_up_after_the_dead(shelf: Shelf, other: subprocess.Popen[bytes]) -> None:
+    uses(other, shelf, "dies")
+    other.send_signal(signal.SIGKILL)
+    other.wait()
+    with marks.using(shelf, "lives"):
         assert [mark.who for mark in marks.users(shelf)] == ["lives"]
         assert len(files(shelf)) == 1
 

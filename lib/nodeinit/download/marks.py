@@ -27,6 +27,7 @@ import attrs
 from nodeinit.download.oserrors import explaining
 from nodeinit.download.paths import META, safe_name
 from nodeinit.download.store import Shelf
+from nodeinit.errors import NodeInitError
 
 RENEW = 60.0
 """Seconds between two renewals of a mark."""
@@ -100,6 +101,8 @@ def take(shelf: Shelf, who: str) -> Held:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         return Held()
+    with contextlib.suppress(NodeInitError):
+        forget_dead(shelf)
     return Held(final, descriptor)
 
 
@@ -120,11 +123,15 @@ def users(shelf: Shelf) -> tuple[Mark, ...]:
 
 
 def last_used(shelf: Shelf) -> float | None:
-    """When a revision was last taken into use or given back (Unix time, seconds), if ever."""
-    try:
-        return _folder(shelf).stat().st_mtime
-    except OSError:
-        return None
+    """When a revision was last in use, as far as it is known (Unix time, seconds); if ever.
+
+    That is when it was taken or given back, and what an owner that died last renewed.
+    """
+    times = []
+    for path in (_folder(shelf), *_files(shelf, "*.json")):
+        with contextlib.suppress(OSError):
+            times.append(path.stat().st_mtime)
+    return max(times, default=None)
 
 
 def forget_dead(shelf: Shelf) -> None:
