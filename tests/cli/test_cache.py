@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,9 +15,11 @@ import pytest
 from click.testing import Result
 
 from nodeinit.download import marks
+from nodeinit.download.catalogue import catalogue
 from nodeinit.download.fetch import bring
 from nodeinit.download.manifest import Manifest
 from nodeinit.download.store import Shelf, is_complete, published_path
+from tests.cli.real import Elsewhere, Program, wait_until
 from tests.download.trees import ALL, MODEL, model
 
 Nodeinit = Callable[..., Result]
@@ -192,3 +195,30 @@ def test_a_reader_that_goes_away(stored: Stored) -> None:
     command = f"{sys.executable} -c '{program}' cache ls --store {stored.shelf.root} | head -0"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert done.stderr == ""
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(180)
+def test_the_model_of_a_node_stays_until_it_is_released_or_its_driver_is_killed(
+    tmp_path: Path,
+) -> None:
+    program, root = Program(tmp_path / "home"), tmp_path / "home" / "models"
+    elsewhere = Elsewhere()
+    try:
+        for end in (signal.SIGINT, signal.SIGKILL):
+            with program.started("run", "--hold", "--address", elsewhere.address) as process:
+                assert process.stdout
+                while "holding the node" not in process.stdout.readline():
+                    assert process.poll() is None
+                (entry,) = catalogue(root)
+                assert [user.who.startswith("demo-tiny-llama-") for user in entry.users] == [True]
+                kept = program.run("cache", "prune", "--keep", "0")
+                assert "in use by demo-tiny-llama-" in kept.stdout
+                process.send_signal(end)
+                process.communicate()
+                assert wait_until(lambda: not catalogue(root)[0].users), end
+        freed = program.run("cache", "prune", "--keep", "0")
+        assert "freed 718" in freed.stdout
+        assert catalogue(root) == ()
+    finally:
+        elsewhere.close()

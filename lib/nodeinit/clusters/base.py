@@ -56,6 +56,8 @@ class FetchJob:
     already lies, when `verify_only`). `hooks` are the callbacks that have an `on_node_download`; they
     are made anew on the host from their specification, never pickled with the config.
     `hook_deadline` (seconds) bounds each of their calls. A job without a `team` is alone.
+    `user` is the node that uses the model from now on, until `Cluster.let_go`; a job without one is
+    for nobody in particular.
     """
 
     name: str
@@ -67,6 +69,7 @@ class FetchJob:
     hook_deadline: float | None = None
     verify_only: bool = False
     team: Team | None = None
+    user: str = ""
 
 
 class Cluster(Protocol):
@@ -125,6 +128,13 @@ class Cluster(Protocol):
 
     async def stop_fetch(self, name: str) -> None:
         """Make sure that nothing of the fetch called `name` is left running or half-written."""
+        ...
+
+    async def let_go(self, user: str) -> None:
+        """A node, the `user` of its jobs, needs its model no more: it may be removed from hosts.
+
+        One that does not say so uses it for as long as its process lives.
+        """
         ...
 
     async def close(self) -> None:

@@ -189,6 +189,9 @@ class SimCluster:
         self.fetching.pop(name, None)
         self.staging.pop(name, None)
 
+    async def let_go(self, user: str) -> None:
+        """Nothing is ever removed here."""
+
     async def lost(self, placement: Placement) -> str:
         """Wait until a host of the placement is seen to die, or its group is moved or gone."""
         while True:

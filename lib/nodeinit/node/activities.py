@@ -75,6 +75,7 @@ async def _fetch(ctx: CallbackCtx, run: Run, node_id: str, hosts: tuple[str, ...
         hook_deadline=run.policy.hook_deadline,
         verify_only=not ctx.run_init_node,
         team=Team(f"{run.node}-fetch-{run.attempt}", hosts) if ctx.run_init_node else None,
+        user=run.node if ctx.run_init_node else "",
     )
     async with run.holding(Holding.FETCH, name):
         report: NodeReport = await run.cluster.fetch(node_id, job, run.progress)

@@ -33,6 +33,7 @@ from nodeinit.node.subscribers import Subscribers
 from nodeinit.placement.topology import Placement
 
 STANDARD = "node_init"
+_LET_GO = 5.0  # seconds; Ray takes a hundredth of one to end a process
 
 
 class NodeInitializer:
@@ -217,6 +218,7 @@ class NodeInitializer:
     async def _end(self) -> None:
         try:
             await self.release()
+            await self._let_go()
         finally:
             await self._subscribers.close()
             await self._progress.close()
@@ -224,6 +226,13 @@ class NodeInitializer:
                 self._journal.close()
             if self._own_cluster and self._cluster is not None:
                 await self._cluster.close()
+
+    async def _let_go(self) -> None:
+        """Let others remove the model from hosts. What fails here ends with this process."""
+        if self._cluster is not None:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_LET_GO):
+                    await self._cluster.let_go(self.name)
 
     def _stepped(self, step: Step) -> None:
         self._changed.set()

@@ -124,6 +124,10 @@ class RayCluster:
         """End a fetch, whoever started it, and clear what it staged."""
         await self._fetches.stop(name)
 
+    async def let_go(self, user: str) -> None:
+        """End the processes that keep a node's model on its hosts from being removed."""
+        await self._fetches.users.let_go(user)
+
     async def reserve(self, plan: PlacementPlan, name: str) -> Placement:
         """Reserve a plan's bundles, each on its host; see `nodeinit.ray.reservations`."""
         return await self._groups.reserve(plan, name)

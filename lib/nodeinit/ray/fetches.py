@@ -31,6 +31,7 @@ from nodeinit.ray.polling import Call, in_time, seen
 from nodeinit.ray.shield import clean_up, within
 from nodeinit.ray.shipping import Parcel, pack
 from nodeinit.ray.teams import Team
+from nodeinit.ray.users import Users
 from nodeinit.ray.ways import Way
 
 log = logging.getLogger("nodeinit.ray.fetch")
@@ -65,11 +66,12 @@ class _Fetch:
 
 @attrs.define(eq=False)
 class _Life:
-    """The actor of a fetch: asked for, there, and given its job, each once it is."""
+    """The actor of a fetch: asked for, there, given its job, and done with it, each once it is."""
 
     starting: asyncio.Future[Any]
     actor: Any = None
     answer: asyncio.Future[bytes] | None = None
+    brought: bool = False
 
 
 class Fetches:
@@ -79,6 +81,7 @@ class Fetches:
         self._call = call
         self._starting: dict[str, asyncio.Future[Any]] = {}
         self._teams: dict[str, Team] = {}
+        self.users = Users(call)
 
     async def fetch(
         self, node_id: str, job: FetchJob, on_progress: Callable[[Progress], None]
@@ -103,6 +106,7 @@ class Fetches:
                     swarm = team.swarm if team and way and way.is_swarm else None
                     await self._watch(fetch, life.actor, life.answer, on_progress, swarm)
                     report = await self._opened(fetch, life.answer, NodeReport)
+                    life.brought = True
                     on_progress(Progress(node_id, report.bytes, report.bytes, stage="done"))
                     return report
                 except Lost as lost:
@@ -250,7 +254,10 @@ class Fetches:
         if answer is not None and not answer.done():
             await self._call(workers.stop, actor)
             await within(answer, _ACKNOWLEDGE)
-        await self._call(workers.kill, actor)
+        if life.brought and fetch.job.user:
+            await self.users.keep(fetch.job.user, fetch.node_id, actor)
+        else:
+            await self._call(workers.kill, actor)
         if answer is not None and await within(answer, _DIE) and await self._is_clean(answer):
             await self._call(workers.erase_trace, fetch.job.name)
 

@@ -23,6 +23,7 @@ import ray
 from nodeinit.clusters.base import FetchJob
 from nodeinit.clusters.host_hooks import run_host_hooks
 from nodeinit.context import NodeReport
+from nodeinit.download import marks
 from nodeinit.download.fetch import FetchResult, Stopped, bring
 from nodeinit.download.outlook import check_room, leave_sign, sees_sign, take_sign
 from nodeinit.download.store import Shelf
@@ -66,6 +67,7 @@ class HostActor:
         self._how = How()
         self._stop = threading.Event()
         self._member: Member | None = None
+        self._mark: marks.Held | None = None
 
     def look(self, parcel: Parcel, sign: str) -> bytes:
         """What is here of a job, before anything is fetched: a pickled `Found`, or an error.
@@ -123,6 +125,9 @@ class HostActor:
         began = time.monotonic()
         if way is not None:
             take_sign(_root(job), way.sign)
+        if job.user and not job.verify_only:
+            # Before it is asked whether the model is complete; held until this process ends.
+            self._mark = marks.take(Shelf.at(job.path, job.manifest), job.user)
         with self._taking_part(job, way) as member:
             brought: FetchResult = bring(
                 job.manifest,
