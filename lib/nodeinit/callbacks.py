@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -123,11 +123,16 @@ def get_or_create(spec: CallbackSpec) -> Any:
 
 def make_callback(spec: CallbackSpec) -> Any:
     """A new instance of a callback (an instance stands for itself); raises as `get_or_create` does."""
+    return maker(spec)()
+
+
+def maker(spec: CallbackSpec) -> Callable[[], Any]:
+    """A function that makes instances of a callback; the specification is looked at only once."""
     target = _imported(spec.target) if isinstance(spec.target, str) else spec.target
     if not (inspect.isclass(target) or inspect.isroutine(target)):
         if spec.kwargs:
             raise _fault(spec, "is an instance already, so callback_kwargs cannot be given to it")
-        return target
+        return lambda: target
     kwargs = dict(spec.kwargs)
     try:
         inspect.signature(target).bind(**kwargs)
@@ -139,10 +144,14 @@ def make_callback(spec: CallbackSpec) -> Any:
         ) from None
     except ValueError:
         pass  # a builtin without a signature: the call itself will tell
-    try:
-        return target(**kwargs)
-    except Exception as error:
-        raise _fault(spec, f"its constructor raised {type(error).__name__}: {error}") from error
+
+    def make() -> Any:
+        try:
+            return target(**kwargs)
+        except Exception as error:
+            raise _fault(spec, f"its constructor raised {type(error).__name__}: {error}") from error
+
+    return make
 
 
 def _imported(path: str) -> Any:

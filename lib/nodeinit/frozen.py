@@ -16,6 +16,8 @@ FrozenMap: TypeAlias = PMap[str, Any]
 
 EMPTY: FrozenMap = pmap()
 
+_PLAIN = {str, int, float, bool, bytes, type(None)}  # a map of these is frozen already
+
 
 def freeze(value: Any, where: str = "value") -> Any:
     """Copy `value` into deeply immutable containers.
@@ -49,9 +51,13 @@ def freeze_map(value: Mapping[str, Any] | None, where: str = "mapping") -> Froze
         return EMPTY
     if not isinstance(value, Mapping):
         raise TypeError(f"{where} must be a mapping, not {type(value).__name__}")
+    if not value:
+        return EMPTY
     for key in value:
         if not isinstance(key, str):
             raise TypeError(f"{where} has the key {key!r}; keys must be strings")
+    if isinstance(value, PMap) and all(type(item) in _PLAIN for item in value.values()):
+        return value
     frozen: FrozenMap = freeze(value, where)
     return frozen
 

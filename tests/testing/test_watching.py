@@ -11,8 +11,8 @@ import pytest
 import ray
 import ray.util
 
-from nodeinit import CallbackCtx
-from nodeinit.testing import Scenario
+from nodeinit import CallbackCtx, PermanentError
+from nodeinit.testing import Scenario, check_callback
 from nodeinit.testing.harness import Harness
 from nodeinit.testing.virtual_time import VirtualLoop, run_virtual
 
@@ -107,3 +107,20 @@ def test_scenarios_in_which_the_laws_were_once_wrong(text: str) -> None:
     """One of two fetches ends by itself while both are stopped; a lost group goes slowly."""
     with Harness(Clock) as harness:
         assert [] == harness.run(Scenario.from_json(text)).breaches
+
+
+class FindsItByName:
+    """Gives its own group back by the handle that Ray finds for its name."""
+
+    def on_before_init(self, ctx: CallbackCtx) -> None:
+        self.group = ray.util.placement_group([{"GPU": 1}], name="mine")
+        raise PermanentError("it was only a try")
+
+    def on_init_failed(self, ctx: CallbackCtx) -> None:
+        ray.util.remove_placement_group(ray.util.get_placement_group("mine"))
+
+
+def test_a_group_is_given_back_by_any_of_its_handles() -> None:
+    report = check_callback(FindsItByName, scenarios=[Scenario((2,), 2, 1)], on_fail="return")
+
+    assert report.ok, report.text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import attrs
 
 from nodeinit.clusters.sim_parts import SimGroup
@@ -18,7 +20,7 @@ def choose(plan: PlacementPlan, snapshot: ClusterSnapshot) -> tuple[str, ...] | 
     """
     pinned = zip(plan.bundles, plan.selectors, strict=True)
     bundles = [attrs.evolve(bundle, labels=selector) for bundle, selector in pinned]
-    return RayPolicy(bundles, plan.strategy, _labelled(snapshot)).run().node_ids or None
+    return _policy(tuple(bundles), plan.strategy, _labelled(snapshot)).run().node_ids or None
 
 
 def settle(group: SimGroup, snapshot: ClusterSnapshot, tie: TieRule) -> Outcome:
@@ -28,7 +30,9 @@ def settle(group: SimGroup, snapshot: ClusterSnapshot, tie: TieRule) -> Outcome:
     if group.selectors:
         wanted = [group.selectors[i] for i in lacking]
         bundles = [attrs.evolve(b, labels=w) for b, w in zip(bundles, wanted, strict=True)]
-    outcome = RayPolicy(bundles, group.strategy, _labelled(snapshot, group)).run(tie)
+    spread = group.strategy == "STRICT_SPREAD"
+    used = frozenset(group.node_ids) if spread else frozenset()
+    outcome = _policy(tuple(bundles), group.strategy, _labelled(snapshot, used)).run(tie)
     if outcome.verdict is not Verdict.CREATED or len(lacking) == len(group.node_ids):
         return outcome
     node_ids = list(group.node_ids)
@@ -37,10 +41,13 @@ def settle(group: SimGroup, snapshot: ClusterSnapshot, tie: TieRule) -> Outcome:
     return Outcome(Verdict.CREATED, tuple(node_ids))
 
 
-def _labelled(snapshot: ClusterSnapshot, group: SimGroup | None = None) -> ClusterSnapshot:
+# Thousands of runs ask the same of the same few clusters.
+_policy = functools.lru_cache(maxsize=4096)(RayPolicy)
+
+
+@functools.lru_cache(maxsize=4096)
+def _labelled(snapshot: ClusterSnapshot, used: frozenset[str] = frozenset()) -> ClusterSnapshot:
     """The hosts with the label by which they are pinned; without those that a spread has used."""
-    spread = group is not None and group.strategy == "STRICT_SPREAD"
-    used = set(group.node_ids) if group is not None and spread else set()
     hosts = tuple(
         attrs.evolve(host, labels=host.labels.set(NODE_ID, host.node_id))
         for host in snapshot.hosts

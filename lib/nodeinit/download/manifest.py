@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cached_property
 
 import attrs
 
@@ -63,7 +64,7 @@ class Manifest:
     files: tuple[ManifestFile, ...] = attrs.field(converter=_sorted)
     extras: tuple[Extra, ...] = ()
 
-    @property
+    @cached_property
     def revision(self) -> str:
         """A name for exactly these bytes: the sha256 over paths, sizes and digests (16 hex digits).
 

@@ -162,8 +162,10 @@ class Core:
         changes: dict[str, Any] = {"seq": snapshot.seq + 1, "held": others}
         match occurred.event:
             case Event.ACQUIRING | Event.ACQUIRED:
-                confirmed = attrs.evolve(held, confirmed=occurred.event is Event.ACQUIRED)
-                changes["held"] = (*others, confirmed)
+                confirmed = occurred.event is Event.ACQUIRED
+                if held.confirmed != confirmed:
+                    held = attrs.evolve(held, confirmed=confirmed)
+                changes["held"] = (*others, held)
             case Event.ABANDONED:
                 why = occurred.reason.message if occurred.reason else "unknown"
                 error = f"{held.kind} {held.name} may be left behind: {why}"

@@ -94,7 +94,7 @@ class Edge:
                 yield attrs.evolve(self, sources=(source,), events=(event,))
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Definition:
     """A whole machine. Construction raises `DefinitionError` listing every problem.
 

@@ -181,6 +181,8 @@ class Driver:
 
     def _with_hooks(self, step: Step, folded: Fold) -> Step:
         if folded.error is None:
+            if folded.ctx is step.after.ctx and not folded.runs:
+                return step
             after = attrs.evolve(step.after, ctx=folded.ctx)
             return attrs.evolve(step, after=after, hooks=folded.runs)
         # Nothing of the edge happened: what happens instead is that its source state failed.
@@ -206,7 +208,20 @@ class Driver:
                 )
             step = attrs.evolve(step, before=now, after=after)
         began = self._began if self._began is not None else 0.0
-        step = attrs.evolve(step, at=asyncio.get_running_loop().time() - began)
+        at = asyncio.get_running_loop().time() - began
+        # Spelt out, as in the core: `evolve` of a step costs more than deciding it.
+        step = Step(
+            step.before,
+            step.occurred,
+            step.after,
+            step.effects,
+            step.accepted,
+            step.edge,
+            step.refusals,
+            step.refused,
+            step.hooks,
+            at,
+        )
         self._record(step)
         self.snapshot = step.after
         self.steps.append(step)

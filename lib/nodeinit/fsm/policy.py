@@ -49,7 +49,7 @@ class PhasePolicy:
     backoff: Backoff = Backoff()
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Policy:
     """The policy of a machine.
 

@@ -62,7 +62,7 @@ class Bundle:
         return {name: amount(value) for name, value in sorted(self.resources.items())}
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Host:
     """One Ray node (a machine) as the planner sees it.
 
@@ -109,7 +109,7 @@ def names(hosts: Iterable[Host]) -> dict[str, str]:
     }
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Group:
     """A live placement group of anybody, as the cluster reports it.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from nodeinit.config import LLMConfig
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class PlacementRequest:
     """The bundles of one node, how its workers are grouped, and where it may go.
 

@@ -7,10 +7,12 @@ hide a fault of the other. Their ids are stable.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
+from nodeinit.frozen import FrozenMap
 from nodeinit.placement.amounts import reported
 from nodeinit.placement.hosts import Bundle
 from nodeinit.placement.placed import Placement, PlacementPlan
@@ -76,13 +78,16 @@ def violations_of_placement(
 
     `plan` is `None` for an adopted group, which nobody here planned.
     """
-    bundles = tuple(
-        Bundle({name: reported(units) for name, units in placed.resources.items()})
-        for placed in placement.bundles
-    )
+    bundles = tuple(_bundle(placed.resources) for placed in placement.bundles)
     node_ids = tuple(placed.node_id or None for placed in placement.bundles)
     there = None if model_on is None else frozenset(model_on)
     return _judge(Case(request, bundles, node_ids, snapshot, plan, placement, there))
+
+
+@functools.lru_cache(maxsize=1024)  # the bundles of a group are alike
+def _bundle(reserved: FrozenMap) -> Bundle:
+    """A bundle of the amounts that Ray reports."""
+    return Bundle({name: reported(units) for name, units in reserved.items()})
 
 
 def _judge(case: Case) -> tuple[Violation, ...]:

@@ -74,7 +74,7 @@ def _by_id(hosts: Iterable[Host]) -> tuple[Host, ...]:
     return hosts if isinstance(hosts, _ById) else _ById(sorted(hosts, key=_id))
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class ClusterSnapshot:
     """Hosts and live groups of a cluster at one moment. `hosts` is sorted by node id.
 

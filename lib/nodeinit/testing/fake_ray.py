@@ -143,10 +143,11 @@ class FakeRay:
 
     def remove_placement_group(self, group: Any) -> None:
         """Give a group back, whatever Ray is doing with it."""
-        if isinstance(group, FakeGroup):
-            group.gone = True
         asked = getattr(group, "asked", group)
-        if all(asked is not made.asked for made in self.made):
+        own = [made for made in self.made if made.asked is asked]
+        for made in own:  # whichever handle of it was given
+            made.gone = True
+        if not own:
             self.removed_foreign.append((asked.name, _asked_from()))
         self.cluster.gcs.withdraw(asked)
 

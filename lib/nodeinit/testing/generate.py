@@ -30,6 +30,9 @@ WORLDS = (
 spare and without; each pin; a neighbour; labels on all hosts, on some and on none; accelerators of two
 kinds; shares of GPUs; a host without any."""
 
+NEVER = Other("on_before_init", "permanent", 99)
+"""Another callback that is there, and never fails: hooks are waited for on every edge."""
+
 LANDMARKS = (
     attrs.evolve(WORLDS[0], acts=(Act(20.0, "kill", "a"),)),
     attrs.evolve(WORLDS[0], acts=(Act(1.0, "cancel"),)),
@@ -39,9 +42,10 @@ LANDMARKS = (
     attrs.evolve(WORLDS[0], faults=(SimFault("reserve", "steal", 0, "a"),)),
     Scenario((2, 2, 2), 2, 1, acts=(Act(20.0, "kill", "a"), Act(50.0, "kill", "b"))),
     Scenario((1,), 2, 1),
+    attrs.evolve(WORLDS[0], acts=(Act(0.0, "cancel", rounds=-1),), others=(NEVER,)),
 )
 """What most often shows something: tried before everything else. A lost host, a second plan and a
-third, a cancel early and late, a failure, no room."""
+third, a cancel early and late and before the first step, a failure, no room."""
 
 KINDS = ("temporary", "permanent", "crash", "hang", "slow")
 OPS = ("snapshot", "manifest", "fetch", "reserve", "remove", "stop_fetch")

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from nodeinit.callbacks import CallbackSpec, check_hooks, make_callback
+from nodeinit.callbacks import CallbackSpec, check_hooks, make_callback, maker
 from nodeinit.context import CallbackCtx
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm.definition import Definition
@@ -84,6 +84,7 @@ class Harness:
         """Another core or driver (`core_cls`, `driver_cls`), to see whether the kit finds its bugs."""
         self._allowed = allow_exceptions
         patient = attrs.evolve(POLICY.default, deadline=max(600.0, 3 * hook_deadline))
+        self._make = maker(self.spec)
         self._policy = attrs.evolve(POLICY, default=patient, hook_deadline=hook_deadline)
         self._loop = VirtualLoop()
         self._loop.limit(ROUNDS, STANDING)
@@ -181,7 +182,7 @@ class Harness:
         cluster = scenario.cluster()
         self._ray = fake_ray.FakeRay(cluster, self._source, self._loop)
         log = Log(
-            lambda: make_callback(self.spec),
+            self._make,
             self._outside,
             lambda check, message, call: trace.blame(check, message, call),
             allowed=self._allowed,
@@ -218,6 +219,8 @@ class Harness:
             if self._variant == "beside"
             else []
         )
+        if not self._saboteur.failures and not idle:
+            return [own]
         return [*idle, own, *idle, BoundCallback("another", self._saboteur, others)]
 
     def _judge(self, trace: Trace, call: Call) -> None:

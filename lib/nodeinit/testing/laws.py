@@ -5,6 +5,7 @@ They judge what the cluster really holds, not what the machine says of itself.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ from nodeinit.placement.topology import Pin
 
 if TYPE_CHECKING:
     from nodeinit.testing.trial import Trial
+
+# Pure, and asked the same by thousands of runs.
+_violations = functools.lru_cache(maxsize=4096)(violations_of_placement)
 
 ENGINE_FIELDS = [n for n, f in FIELDS.items() if f.metadata["writable_in"] == ()]
 
@@ -94,6 +98,8 @@ def base_of(step: Step) -> CallbackCtx:
 
 
 def _judge_patience(trial: Trial, step: Step) -> None:
+    if step.after.tries is step.before.tries and step.after.replans == step.before.replans:
+        return
     policy = trial.driver.core.policy
     for phase, tries in step.after.tries:
         if tries > policy.of(phase).attempts:
@@ -116,7 +122,7 @@ def _judge_ready(trial: Trial, step: Step) -> None:
         trial.say("R1-ready", "ready, but Ray put the bundles elsewhere")
     if ctx.plan.pin is Pin.NODE and ctx.plan.node_ids != ctx.placement.node_ids:
         trial.say("R1-ready", "ready, but not as planned")
-    for broken in violations_of_placement(request_of(ctx), ctx.placement, ctx.observed, ctx.plan):
+    for broken in _violations(request_of(ctx), ctx.placement, ctx.observed, ctx.plan):
         trial.say("R1-ready", f"ready, but {broken}")
     request = request_of(ctx)
     tp = 1 if request.span_tp else request.tensor_parallel_size

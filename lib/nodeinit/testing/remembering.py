@@ -1,4 +1,4 @@
-"""An executor that remembers plans: thousands of runs ask for the same few on the same clusters."""
+"""An executor that remembers: thousands of runs ask for the same plans on the same clusters."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from typing import Any
 
 from nodeinit.fsm.executor import InlineExecutor
 from nodeinit.placement.planner import plan
+from nodeinit.placement.rules import violations
 
-_remembered = functools.lru_cache(maxsize=4096)(plan)  # pure: equal arguments, equal plans
+# Pure: equal arguments, equal answers.
+_remembered = {pure: functools.lru_cache(maxsize=4096)(pure) for pure in (plan, violations)}
 
 
 class RememberingExecutor(InlineExecutor):
-    """Runs functions at once, in the event loop; of the planner it remembers the answers."""
+    """Runs functions at once, in the event loop; the planner's and the rules' answers it remembers."""
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """What the function answers."""
-        return await super().call(_remembered if function is plan else function, *args)
+        return await super().call(_remembered.get(function, function), *args)

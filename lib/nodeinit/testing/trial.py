@@ -124,7 +124,9 @@ def attach(
 ) -> None:
     """Give a trial its driver, with the callbacks bound to the machine."""
     kind: Any = core_cls
-    core = _core(kind, definition, attrs.evolve(policy, heal=trial.scenario.heal))
+    if policy.heal != trial.scenario.heal:
+        policy = attrs.evolve(policy, heal=trial.scenario.heal)
+    core = _core(kind, definition, policy)
     hooks = HookRunner(
         callbacks,
         InlineExecutor(),

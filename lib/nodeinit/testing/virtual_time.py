@@ -8,7 +8,9 @@ instead of waiting for ever.
 from __future__ import annotations
 
 import asyncio
+import heapq
 from asyncio import base_events
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -55,6 +57,12 @@ class _Clock:
 
 class VirtualLoop(base_events.BaseEventLoop):
     """A deterministic event loop in virtual time, which starts at 0 s."""
+
+    # Of the base class; its stubs do not show them.
+    _ready: deque[Any]
+    _scheduled: list[Any]
+    _stopping: bool
+    _timer_cancelled_count: int
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,6 +121,28 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def _process_events(self, event_list: list[Any]) -> None:
         pass
+
+    def _run_once(self) -> None:
+        """One turn, as in the base class, without what only threads, sockets and debugging need."""
+        ready, timers, clock = self._ready, self._scheduled, self._selector
+        while timers and timers[0]._cancelled:
+            heapq.heappop(timers)._scheduled = False
+            self._timer_cancelled_count -= 1
+        timeout = None
+        if ready or self._stopping:
+            timeout = 0.0
+        elif timers:
+            timeout = max(0.0, timers[0]._when - clock.now)
+        clock.select(timeout)
+        due = clock.now + self._clock_resolution
+        while timers and timers[0]._when < due:
+            timer = heapq.heappop(timers)
+            timer._scheduled = False
+            ready.append(timer)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
     def _write_to_self(self) -> None:
         pass
