@@ -9,7 +9,6 @@ import attrs
 from nodeinit.config import LLMConfig
 from nodeinit.download.manifest import Extra, Manifest
 from nodeinit.download.sources import Source, is_hub_ref, source_for
-from nodeinit.download.sources.hub import HubSource
 from nodeinit.download.store import index_path
 from nodeinit.download.watch import ShouldStop
 from nodeinit.errors import PermanentError
@@ -40,12 +39,10 @@ def read_manifest(config: LLMConfig, should_stop: ShouldStop | None = None) -> M
 
 
 def _source(ref: str, config: LLMConfig) -> Source:
-    """The source of a reference; a hub is asked with the tokens and endpoints that hosts will have."""
-    if not is_hub_ref(ref):
-        return source_for(ref, config.nodeinit.download)
+    """The source of a reference, asked with the keys and endpoints that hosts will have."""
     given = (config.runtime_env or EMPTY).get("env_vars") or {}
     on_hosts = {str(name): str(value) for name, value in given.items()}
-    return HubSource(config.nodeinit.download, {**os.environ, **on_hosts})
+    return source_for(ref, config.nodeinit.download, {**os.environ, **on_hosts})
 
 
 def _revised(config: LLMConfig) -> str:

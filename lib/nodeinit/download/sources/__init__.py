@@ -19,7 +19,7 @@ from nodeinit.download.oserrors import explaining
 from nodeinit.errors import PermanentError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from nodeinit.config.parts import DownloadSettings
@@ -37,7 +37,7 @@ _BUILT_IN = {
     "https": _HTTP,
     "http": _HTTP,
 }
-"""Our own sources by scheme: classes that take the settings of a download."""
+"""Our own sources by scheme: classes that take `settings` and `environ`."""
 
 _SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
 _HUB = "a model of a Hugging Face hub (org/name, org/name@revision, hf://org/name)"
@@ -118,9 +118,14 @@ class Relay(Protocol):
         ...
 
 
-def source_for(ref: str, settings: DownloadSettings | None = None) -> Source:
+def source_for(
+    ref: str,
+    settings: DownloadSettings | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Source:
     """The source that a reference means. `settings` are the defaults if not given.
 
+    `environ` stands for this process's environment, if given: hosts may have another.
     A name without a scheme is a directory that is here, else a model of a hub. Raises
     `PermanentError` for a scheme that no installed source serves and for a name that cannot be
     either; one source never stands in for another.
@@ -132,8 +137,8 @@ def source_for(ref: str, settings: DownloadSettings | None = None) -> Source:
     if scheme == "file":
         return LocalSource()
     if scheme is not None:
-        return _of_scheme(scheme, ref, settings)
-    return _of_scheme("hf", ref, settings) if is_hub_ref(ref) else LocalSource()
+        return _of_scheme(scheme, ref, settings, environ)
+    return _of_scheme("hf", ref, settings, environ) if is_hub_ref(ref) else LocalSource()
 
 
 def is_hub_ref(ref: str) -> bool:
@@ -160,7 +165,12 @@ def shown(ref: str) -> str:
     return re.split(r"[?#]", bare, maxsplit=1)[0] if _SCHEME.match(ref) else ref
 
 
-def _of_scheme(scheme: str, ref: str, settings: DownloadSettings | None) -> Source:
+def _of_scheme(
+    scheme: str,
+    ref: str,
+    settings: DownloadSettings | None,
+    environ: Mapping[str, str] | None,
+) -> Source:
     matches = entry_points(group=GROUP, name=scheme)
     ours = _BUILT_IN.get(scheme)
     if not matches and ours is None:
@@ -179,7 +189,8 @@ def _of_scheme(scheme: str, ref: str, settings: DownloadSettings | None) -> Sour
         plugged: Source = next(iter(matches)).load()()
         return plugged
     module, name = ours.split(":")
-    built: Source = getattr(import_module(module), name)(*([settings] if settings else []))
+    given = {"environ": environ} if settings is None else {"settings": settings, "environ": environ}
+    built: Source = getattr(import_module(module), name)(**given)
     return built
 
 

@@ -13,7 +13,7 @@ change. The bytes come by ranges, so the server must serve those.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -45,9 +45,13 @@ _CREDENTIALS = "a line for this server in the file that NETRC names (~/.netrc)"
 
 @attrs.frozen
 class HttpSource:
-    """Serves what an index on a web server names. See the module."""
+    """Serves what an index on a web server names. See the module.
+
+    `environ` stands for this process's environment, if given.
+    """
 
     settings: DownloadSettings = attrs.field(factory=DownloadSettings)
+    environ: Mapping[str, str] | None = attrs.field(default=None, repr=False)
 
     def manifest(
         self,
@@ -94,19 +98,24 @@ class HttpSource:
         for.
         """
         base = _checked(ref, self.settings).rstrip("/")
-        login = credentials(base)
+        login = credentials(base, self.environ)
         url = f"{base}/{quote(file.path)}"
         asked = _asked(base, f"read {file.path!r}", functools.partial(asked_to_wait, url, login))
         store = _store(base, self.settings, tuple(login.items()))
         return RangeReader(store, file.path, file, offset, length, asked)
 
     def _ask(self, url: str, action: str) -> Answer:
-        return ask(url, _asked(url, action), self.settings, most=checksums.MOST_BYTES)
+        return self._answer(url, _asked(url, action))
+
+    def _answer(self, url: str, asked: Asked, method: str = "GET") -> Answer:
+        login = credentials(url, self.environ)
+        most = checksums.MOST_BYTES
+        return ask(url, asked, self.settings, method=method, most=most, headers=login)
 
     def _headed(self, base: str, path: str) -> ManifestFile:
         asked = _asked(base, f"ask for {path!r}")
         url = base + quote(check_relative(path))
-        given = ask(url, asked, self.settings, method="HEAD").headers
+        given = self._answer(url, asked, method="HEAD").headers
         size = given.get("content-length", "")
         if not (size.isascii() and size.isdigit() and int(size) <= MOST_BYTES):
             raise PermanentError(asked.failed("unsupported", "the server does not say its size"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,9 +36,13 @@ _TRIED = 1 << 20  # bytes of the largest file that is read to learn what an ETag
 
 @attrs.frozen
 class ObjectSource:
-    """Serves the objects below a prefix. `places` says what its references look like."""
+    """Serves the objects below a prefix. `places` says what its references look like.
+
+    `environ` stands for this process's environment, if given.
+    """
 
     settings: DownloadSettings = attrs.field(factory=DownloadSettings)
+    environ: Mapping[str, str] | None = attrs.field(default=None, repr=False)
 
     def manifest(
         self,
@@ -97,8 +101,13 @@ class ObjectSource:
         return RangeReader(store, key, file, offset, length, asked)
 
     def _store(self, place: Place) -> Any:
-        with explaining(_asked(place, "open the bucket")):
-            return open_store(place, self.settings)
+        from obstore.exceptions import BaseError
+
+        try:
+            return open_store(place, self.settings, self.environ)
+        except (BaseError, ValueError, OSError):
+            asked = _asked(place, "open the bucket")
+            raise asked.denied("what the environment gives cannot be used") from None
 
     def _body(self, place: Place, file: ManifestFile) -> bytes:
         with closing(self.open(place.ref, file)) as reader:

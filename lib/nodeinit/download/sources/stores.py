@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nodeinit.config.parts import DownloadSettings
@@ -37,12 +38,38 @@ _WHOLE = "6h"  # of one request with its body; that no byte comes ends it much s
 _OURS = ("AWS_", "GOOGLE_", "AZURE_", "STORAGE_EMULATOR_HOST", "HOME")
 
 
-def open_store(place: Place, settings: DownloadSettings) -> S3Store | GCSStore | AzureStore:
+# What is handed on to obstore by name: `environ` need not be the environment of this process.
+_HANDED_ON = {
+    "s3": (
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+        *("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SKIP_SIGNATURE", "AWS_REQUEST_PAYER"),
+        *("AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+        *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        *("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_METADATA_ENDPOINT"),
+    ),
+    "gs": (
+        *("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT"),
+        *("GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_SKIP_SIGNATURE"),
+    ),
+    "azure": (
+        *("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_TOKEN"),
+        *("AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST"),
+        *("AZURE_FEDERATED_TOKEN_FILE", "AZURE_USE_AZURE_CLI", "AZURE_SKIP_SIGNATURE"),
+        *("AZURE_MSI_ENDPOINT", "AZURE_IDENTITY_ENDPOINT"),
+    ),
+}
+
+
+def open_store(
+    place: Place, settings: DownloadSettings, environ: Mapping[str, str] | None = None
+) -> S3Store | GCSStore | AzureStore:
     """The bucket of a place, with the connections that earlier calls opened to it.
 
-    Raises `PermanentError` for an environment that cannot be used.
+    `environ` stands for this process's environment, if given. Raises `PermanentError` for an
+    environment that cannot be used, and lets errors of `obstore` through.
     """
-    given = tuple(sorted(pair for pair in os.environ.items() if pair[0].startswith(_OURS)))
+    names = os.environ if environ is None else environ
+    given = tuple(sorted(pair for pair in names.items() if pair[0].startswith(_OURS)))
     return _open(place.kind, place.bucket, place.account, place.anonymous, settings, given)
 
 
@@ -79,6 +106,10 @@ def _open(
     return _azure(bucket, account, settings, environment)
 
 
+def _handed_on(kind: str, given: dict[str, str]) -> dict[str, Any]:
+    return {name.lower(): given[name] for name in _HANDED_ON[kind] if given.get(name)}
+
+
 def _s3(bucket: str, anonymous: bool, settings: DownloadSettings, given: dict[str, str]) -> S3Store:
     from obstore.store import S3Store
 
@@ -86,7 +117,8 @@ def _s3(bucket: str, anonymous: bool, settings: DownloadSettings, given: dict[st
     name = next((name for name in names if given.get(name)), names[0])
     endpoint = given.get(name, "").rstrip("/")
     check_scheme(endpoint, name, settings)
-    config: Any = {"skip_signature": True} if anonymous else profile_keys(given)
+    config: Any = _handed_on("s3", given)
+    config |= {"skip_signature": True} if anonymous else profile_keys(given)
     if given.get("AWS_S3_ADDRESSING_STYLE") == "virtual":
         config["virtual_hosted_style_request"] = True
         if endpoint:
@@ -111,7 +143,7 @@ def _gcs(
     if emulator and "://" not in emulator:
         emulator = f"http://{emulator}"
     check_scheme(emulator, "STORAGE_EMULATOR_HOST", settings)
-    config: Any = {}
+    config: Any = _handed_on("gs", given)
     if emulator:
         config["base_url"] = emulator
     if emulator or anonymous:
@@ -143,7 +175,7 @@ def _azure(
     name = next((name for name in names if given.get(name)), "AZURE_STORAGE_CONNECTION_STRING")
     endpoint = (given.get(name) if name in names else parts.get("BlobEndpoint")) or ""
     check_scheme(endpoint, name, settings)
-    config: Any = {"account_name": account}
+    config: Any = _handed_on("azure", given) | {"account_name": account}
     if endpoint:
         config["endpoint"] = endpoint.rstrip("/")
     if "AccountKey" in parts:

@@ -42,7 +42,13 @@ class Answer:
 
 
 def ask(
-    url: str, asked: Asked, settings: DownloadSettings, *, method: str = "GET", most: int = 0
+    url: str,
+    asked: Asked,
+    settings: DownloadSettings,
+    *,
+    method: str = "GET",
+    most: int = 0,
+    headers: Mapping[str, str] | None = None,
 ) -> Answer:
     """Ask a server for at most `most` bytes.
 
@@ -50,8 +56,8 @@ def ask(
     body and for a redirect to what may not be asked.
     """
     check_scheme(url, asked.place, settings)
-    headers = {"User-Agent": "nodeinit", "Accept-Encoding": "identity", **credentials(url)}
-    request = urllib.request.Request(url, headers=headers, method=method)
+    sent = {"User-Agent": "nodeinit", "Accept-Encoding": "identity", **(headers or {})}
+    request = urllib.request.Request(url, headers=sent, method=method)
     opener = urllib.request.build_opener(_Redirects(settings, asked))
     with _explaining(asked), opener.open(request, timeout=_PATIENCE) as answer:
         body = answer.read(most + 1)
@@ -92,9 +98,13 @@ def asked_to_wait(url: str, headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def credentials(url: str) -> dict[str, str]:
-    """The header that the user's netrc file gives for a server, if it does."""
-    file = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
+def credentials(url: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The header that the user's netrc file gives for a server, if it does.
+
+    `environ` stands for this process's environment, if given.
+    """
+    names = os.environ if environ is None else environ
+    file = Path(names.get("NETRC") or "~/.netrc").expanduser()
     try:
         found = netrc.netrc(str(file)).authenticators(urlsplit(url).hostname or "")
     except (OSError, netrc.NetrcParseError):  # the second quotes the file
