@@ -311,7 +311,9 @@ def test_hosts_of_a_real_ray(tmp_path: Path, elsewhere: Elsewhere) -> None:
     found = json.loads(result.stdout)
     assert len(found["brought"]) == 3
     assert found["fetched"] == SIZE, "they share a disk: it comes once"
+    assert {one["strategy"].partition(":")[0] for one in found["brought"].values()} == {"shared"}
     again = program.run(*asked, "all")
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("10.3 kB here already") == 3
+    assert again.stdout.count("strategy direct: 3 hosts, and nothing to fetch") == 1
     assert again.stdout.count("nothing to fetch; 4 files") == 3

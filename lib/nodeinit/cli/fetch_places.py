@@ -15,7 +15,7 @@ from nodeinit.cli.cluster import Where
 from nodeinit.cli.fetch_hosts import picked
 from nodeinit.cli.fetch_subject import Subject
 from nodeinit.cli.names import HostNames
-from nodeinit.clusters.base import FetchJob, Progress
+from nodeinit.clusters.base import FetchJob, Progress, Team
 from nodeinit.context import CallbackCtx
 from nodeinit.download.fetch import Stopped, bring
 from nodeinit.download.looking import Look, look
@@ -30,12 +30,16 @@ HERE = "here"
 
 @attrs.frozen
 class Brought:
-    """What came of a fetch on one host: bytes that the mode covers, and that its source gave."""
+    """What came of a fetch on one host: bytes that the mode covers, and those that came.
+
+    `strategy` is how they came and why, where there was a choice.
+    """
 
     path: str
     files: int
     bytes: int
     fetched: int
+    strategy: str = ""
 
 
 class Place(Protocol):
@@ -53,9 +57,12 @@ class Place(Protocol):
         ...
 
     async def bring(
-        self, host: str, manifest: Manifest, on_progress: Callable[[Progress], None]
+        self, host: str, manifest: Manifest, tried: int, on_progress: Callable[[Progress], None]
     ) -> Brought:
-        """Bring the model to one host. A cancel ends it before this returns."""
+        """Bring the model to one host, with all others at once, in the `tried`-th try.
+
+        A cancel ends it before this returns.
+        """
         ...
 
 
@@ -98,7 +105,7 @@ class Here:
         return {HERE: await asyncio.to_thread(look, root, manifest, self._subject.mode)}
 
     async def bring(
-        self, host: str, manifest: Manifest, on_progress: Callable[[Progress], None]
+        self, host: str, manifest: Manifest, tried: int, on_progress: Callable[[Progress], None]
     ) -> Brought:
         """Brings in a thread."""
         loop = asyncio.get_running_loop()
@@ -128,6 +135,7 @@ class There:
     ) -> None:
         self.hosts, self.names = hosts, HostNames(snapshot)
         self._subject, self._cluster = subject, cluster
+        self._name = _job_name()
 
     async def manifest(self) -> Manifest:
         """As a node reads it."""
@@ -144,19 +152,20 @@ class There:
         )
 
     async def bring(
-        self, host: str, manifest: Manifest, on_progress: Callable[[Progress], None]
+        self, host: str, manifest: Manifest, tried: int, on_progress: Callable[[Progress], None]
     ) -> Brought:
-        """As a node brings it."""
+        """As a node brings it: the hosts agree how, and may give each other the files."""
         config = self._subject.config.without_callbacks()
         job = FetchJob(
-            name=f"{_job_name()}-{host}",
+            name=f"{self._name}-{tried}-{host}",
             manifest=manifest,
             mode=self._subject.mode,
             path=str(published_path(config.nodeinit.store, manifest)),
             ctx=CallbackCtx(llm_config=config, runtime_env=config.runtime_env),
+            team=Team(f"{self._name}-{tried}", self.hosts),
         )
         report = await self._cluster.fetch(host, job, on_progress)
-        return Brought(report.path, report.files, report.bytes, report.fetched)
+        return Brought(report.path, report.files, report.bytes, report.fetched, report.strategy)
 
 
 def _job_name() -> str:

@@ -54,6 +54,7 @@ class FetchLines(FetchView):
         self._console = console
         self._names = HostNames(ClusterSnapshot(()))
         self._tenths: dict[tuple[str, str], int] = {}
+        self._notes: set[str] = set()
 
     def say(self, text: str) -> None:
         """Write one line."""
@@ -72,6 +73,7 @@ class FetchLines(FetchView):
 
     def progress(self, progress: Progress) -> None:
         """Write a line when another tenth is done."""
+        self._note(progress.note)
         if progress.total <= 0 or progress.stage == "done":
             return
         key = progress.node_id, progress.stage
@@ -82,6 +84,12 @@ class FetchLines(FetchView):
         host = "" if progress.node_id == HERE else f"{self._names[progress.node_id]} "
         amounts = f"{size(progress.done)} of {size(progress.total)}"
         self.say(f"{host}{progress.stage} {10 * tenth} % ({amounts})")
+
+    def _note(self, note: str) -> None:
+        """Say how hosts fetch and why, once."""
+        if note and note not in self._notes:
+            self._notes.add(note)
+            self.say(f"strategy {note}")
 
     def done(self, result: Fetched, names: HostNames) -> None:
         """Write what came of it, for each host."""
@@ -114,4 +122,5 @@ class FetchLive(FetchLines):
 
     def progress(self, progress: Progress) -> None:
         """Move the bar of a host."""
+        self._note(progress.note)
         self._bars.update(progress)

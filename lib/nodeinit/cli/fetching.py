@@ -101,35 +101,36 @@ async def _all(
     view: FetchView,
     brought: dict[str, Brought],
 ) -> None:
-    """Bring the model to all hosts, side by side. One that fails for good stops the others."""
-
-    async def one(host: str) -> None:
-        brought[host] = await _patiently(subject.config, place, plan, host, view)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for host in place.hosts:
-                group.create_task(one(host))
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-
-
-async def _patiently(
-    config: LLMConfig, place: Place, plan: FetchPlan, host: str, view: FetchView
-) -> Brought:
-    """Bring it to one host; what may be gone next time is tried again, as a node would."""
-    policy, phase = _policy(config), NodePhase.DOWNLOAD
+    """Bring the model to all hosts; what may be gone next time is tried again, as a node would."""
+    policy, phase = _policy(subject.config), NodePhase.DOWNLOAD
     attempts = policy.of(phase).attempts
     for tried in range(1, attempts + 1):
         try:
-            return await place.bring(host, plan.manifest, view.progress)
+            await _side_by_side(place, plan, tried, view, brought)
+            return
         except TemporaryError as error:
             if tried == attempts:
                 raise
             wait = policy.backoff(phase, 1, tried, error.delay)
             view.say(f"{error}; try {tried + 1} of {attempts} in {seconds(wait)}")
             await asyncio.sleep(wait)
-    raise AssertionError("there is at least one try")
+
+
+async def _side_by_side(
+    place: Place, plan: FetchPlan, tried: int, view: FetchView, brought: dict[str, Brought]
+) -> None:
+    """One try on all hosts. The first that fails stops the others."""
+
+    async def one(host: str) -> None:
+        brought[host] = await place.bring(host, plan.manifest, tried, view.progress)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for host in place.hosts:
+                group.create_task(one(host))
+    except BaseExceptionGroup as failures:
+        lasting = [one for one in failures.exceptions if not isinstance(one, TemporaryError)]
+        raise (lasting or failures.exceptions)[0] from failures
 
 
 def _policy(config: LLMConfig) -> Policy:
