@@ -161,6 +161,26 @@ def test_at_most_ten_lines_for_a_download_in_rising_tenths(done: list[int], tota
     assert percents[-1:] == ([reached] if reached else [])
 
 
+def test_all_hosts_together_have_lines_and_a_bar_of_their_own() -> None:
+    console = terminal()
+    view = LinesView(console)
+    total = Progress("", 40_000_000, 80_000_000, stage="total", rate=2e6, left=20.0)
+    for number in range(MOST + 1):
+        view.progress(Progress(f"h{number}", 0, 0, stage="start", note="swarm: as it is far away"))
+    view.progress(Progress("h0", 50, 100))
+    view.progress(total)
+    bars = HostBars(console, HostNames(ClusterSnapshot(())))
+    bars.update(total)
+    console.print(bars)
+    said = [line.strip() for line in written(console).splitlines()]
+    together = "40.0 MB of 80.0 MB, 2.0 MB/s, 20.0 s left"
+    assert said == [
+        "swarm: as it is far away",
+        f"all hosts 50 % ({together})",
+        f"all hosts: {together}",
+    ]
+
+
 def test_a_download_of_nothing_has_no_tenths() -> None:
     console = terminal()
     LinesView(console).progress(Progress("a", 0, 0))

@@ -15,6 +15,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from nodeinit.cli.lines import total_said
 from nodeinit.cli.names import HostNames
 from nodeinit.clusters import base
 
@@ -28,6 +29,7 @@ class HostBars:
     def __init__(self, console: Console, names: HostNames) -> None:
         self._names = names
         self._tasks: dict[str, TaskID] = {}
+        self._all: base.Progress | None = None
         self._progress = Progress(
             TextColumn("  {task.description}", style="cyan"),
             TextColumn("{task.fields[stage]}", style="dim"),
@@ -44,9 +46,13 @@ class HostBars:
         for task in self._tasks.values():
             self._progress.remove_task(task)
         self._tasks.clear()
+        self._all = None
 
     def update(self, report: base.Progress) -> None:
         """Move the bar of a host; another stage, or another try, begins it anew."""
+        if not report.node_id:
+            self._all = report
+            return
         task_id = self._tasks.get(report.node_id)
         if task_id is None:
             task_id = self._tasks[report.node_id] = self._progress.add_task(
@@ -67,3 +73,5 @@ class HostBars:
         if len(tasks) > MOST:
             done = sum(task.finished for task in tasks)
             yield Text(f"  and {len(tasks) - MOST} more hosts; {done} of {len(tasks)} are done")
+        if self._all is not None:
+            yield Text(f"  all hosts: {total_said(self._all)}")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from nodeinit.clusters.base import Progress
 from nodeinit.fsm.events import BOOKKEEPING, Event, Held
 from nodeinit.fsm.snapshot import HookRun, Step, Wait
 
@@ -44,6 +45,16 @@ def size(count: int) -> str:
     from rich.filesize import decimal
 
     return decimal(count)
+
+
+def total_said(total: Progress) -> str:
+    """How far all hosts are together: `1.2 of 8.0 GB, 310 MB/s, 22 s left`."""
+    said = f"{size(total.done)} of {size(total.total)}"
+    if total.rate > 0:
+        said += f", {size(round(total.rate))}/s"
+    if total.left:
+        said += f", {seconds(total.left)} left"
+    return said
 
 
 def held_name(held: Held) -> str:

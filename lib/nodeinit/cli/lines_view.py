@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from nodeinit.cli.errors import ExitCode
-from nodeinit.cli.lines import size, step_lines
+from nodeinit.cli.lines import size, step_lines, total_said
 from nodeinit.cli.names import HostNames
 from nodeinit.cli.outcome import Outcome
 from nodeinit.cli.summary import print_end, print_outcome
@@ -21,6 +21,9 @@ from nodeinit.placement.topology import ClusterSnapshot
 if TYPE_CHECKING:
     from nodeinit.node.initializer import NodeInitializer
 
+MOST = 8
+"""With more hosts than this, lines are written for all of them together."""
+
 
 class LinesView(View):
     """Writes lines as things happen; nothing is ever rewritten."""
@@ -30,6 +33,8 @@ class LinesView(View):
         self._console = console
         self._names = HostNames(ClusterSnapshot(()))
         self._tenths: dict[tuple[str, str], int] = {}
+        self._notes: set[str] = set()
+        self._hosts: set[str] = set()
 
     @contextmanager
     def shown(self, node: NodeInitializer, cluster: ClusterSnapshot) -> Iterator[None]:
@@ -51,6 +56,8 @@ class LinesView(View):
         """Write what happened."""
         if step.accepted and step.before.state != step.after.state:
             self._tenths.clear()
+            self._notes.clear()
+            self._hosts.clear()
         for line in step_lines(step):
             self.say(line)
 
@@ -62,14 +69,22 @@ class LinesView(View):
             self.say("holding the node; Ctrl-C releases it")
 
     def progress(self, progress: Progress) -> None:
-        """Write a line when another tenth is done."""
-        if progress.total <= 0:
+        """Write a line when another tenth is done, of each host if they are few, and of all."""
+        if progress.note and progress.note not in self._notes:
+            self._notes.add(progress.note)
+            self.say(f"{'':9}      {progress.note}")
+        if progress.node_id:
+            self._hosts.add(progress.node_id)
+        if progress.total <= 0 or (progress.node_id and len(self._hosts) > MOST):
             return
         key = progress.node_id, progress.stage
         tenth = 10 * progress.done // progress.total
         if tenth <= self._tenths.get(key, 0):
             return
         self._tenths[key] = tenth
+        if not progress.node_id:
+            self.say(f"{'':9}      all hosts {10 * tenth} % ({total_said(progress)})")
+            return
         host = self._names[progress.node_id]
         amounts = f"{size(progress.done)} of {size(progress.total)}"
         self.say(f"{'':9}      {host} {progress.stage} {10 * tenth} % ({amounts})")

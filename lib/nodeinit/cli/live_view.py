@@ -35,7 +35,7 @@ class LiveView(View):
         self._console = console
         self._bars = HostBars(console, HostNames(ClusterSnapshot(())))
         self._began = 0.0
-        self._doing = ""
+        self._note = ""
 
     def say(self, text: str) -> None:
         """Print a line above the display."""
@@ -77,7 +77,10 @@ class LiveView(View):
             self._console.print(f"{step.at:.1f} s  {setback}", style="yellow", soft_wrap=True)
 
     def progress(self, progress: Progress) -> None:
-        """Move the bar of a host."""
+        """Move the bar of a host; how they fetch, and why, stays to be read."""
+        if progress.note and progress.note != self._note:
+            self._note = progress.note
+            self.say(f"  {progress.note}")
         self._bars.update(progress)
 
     def __rich_console__(self, _console: Console, _options: ConsoleOptions) -> RenderResult:

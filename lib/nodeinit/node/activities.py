@@ -15,8 +15,10 @@ from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.fsm.events import Held, Occurred
 from nodeinit.fsm.run import Displacement, Run
 from nodeinit.fsm.snapshot import Snapshot
+from nodeinit.node.alike import check_alike
 from nodeinit.node.phases import Holding
 from nodeinit.node.planning import adopt, is_adopted, make_plan, mode_on, request_of, still_good
+from nodeinit.node.totals import Totals
 from nodeinit.placement.rules import violations
 from nodeinit.placement.topology import ClusterSnapshot, Pin, Placement, names
 
@@ -47,21 +49,25 @@ async def bring_model(ctx: CallbackCtx, run: Run) -> CallbackCtx:
         ctx = ctx.evolve(plan=await make_plan(ctx, run))
     assert ctx.plan is not None
     hosts = ctx.plan.hosts
+    totals = Totals(len(hosts), run.progress, asyncio.get_running_loop().time)
     tasks = {}
     try:
         async with asyncio.TaskGroup() as group:
             for node_id in hosts:
-                tasks[node_id] = group.create_task(_fetch(ctx, run, node_id, hosts))
+                tasks[node_id] = group.create_task(_fetch(ctx, run, node_id, hosts, totals))
     except BaseExceptionGroup as failures:
         raise _first(failures) from failures
     reports = {node_id: task.result() for node_id, task in sorted(tasks.items())}
+    check_alike(reports.values())
     custom_data = ctx.custom_data
     for report in reports.values():
         custom_data = custom_data.update(report.custom_data)
     return ctx.evolve(nodes=reports, custom_data=custom_data)
 
 
-async def _fetch(ctx: CallbackCtx, run: Run, node_id: str, hosts: tuple[str, ...]) -> NodeReport:
+async def _fetch(
+    ctx: CallbackCtx, run: Run, node_id: str, hosts: tuple[str, ...], totals: Totals
+) -> NodeReport:
     assert ctx.model is not None
     name = f"{run.node}-fetch-{run.attempt}-{node_id}"
     hooks = tuple(bound.spec for bound in run.callbacks if ON_NODE_DOWNLOAD in bound.hooks)
@@ -78,7 +84,7 @@ async def _fetch(ctx: CallbackCtx, run: Run, node_id: str, hosts: tuple[str, ...
         user=run.node if ctx.run_init_node else "",
     )
     async with run.holding(Holding.FETCH, name):
-        report: NodeReport = await run.cluster.fetch(node_id, job, run.progress)
+        report: NodeReport = await run.cluster.fetch(node_id, job, totals)
         return report
 
 
