@@ -18,7 +18,6 @@ from typing import Any
 
 import attrs
 import pytest
-from transitions import Machine
 
 import nodeinit.testing as kit
 from nodeinit.fsm.core import Core
@@ -26,7 +25,6 @@ from nodeinit.fsm.performer import Performer
 from nodeinit.testing.again import compared
 from nodeinit.testing.generate import LANDMARKS, WORLDS, chance, singles
 from nodeinit.testing.harness import Harness
-from tests.bench.timing import microseconds
 from tests.mutants import correct
 from tests.mutants.corpus import CORRECT, FAMILIES, MUTANTS, Mutant
 from tests.node.test_mutants import MUTANTS as ENGINE
@@ -183,32 +181,3 @@ def test_a_correct_one_is_never_reported(cls: type, kwargs: Any) -> None:
     report = checked(cls, kwargs, int(os.environ.get("NODEINIT_RUNS", "1500")))
 
     assert report.ok, report.text()
-
-
-def test_what_a_sequence_costs() -> None:
-    """Beside one trigger of a bare machine of `transitions`, in the same process."""
-    cls, kwargs = CORRECT[0]
-    triggers, sequences = 2_000, 100
-
-    class Model:
-        state: str
-
-    model = Model()
-    machine = Machine(model, states=["a", "b"], initial="a", auto_transitions=False)
-    machine.add_transition("go", "a", "b")
-    machine.add_transition("go", "b", "a")
-
-    def bare() -> None:
-        for _ in range(triggers):
-            model.go()  # type: ignore[attr-defined]
-
-    made = checked(cls, kwargs, sequences).sequences
-    times = microseconds(
-        {"trigger": bare, "sequence": lambda: checked(cls, kwargs, sequences)}, rounds=5
-    )
-    trigger, sequence = times["trigger"] / triggers, times["sequence"] / made
-    print(
-        f"\n  one sequence: {sequence / trigger:.0f} bare triggers ({1e6 / sequence:.0f} a second)"
-    )
-
-    assert sequence < 1_000 * trigger
