@@ -78,7 +78,8 @@ class FetchLines(FetchView):
             return
         key = progress.node_id, progress.stage
         tenth = 10 * progress.done // progress.total
-        if tenth <= self._tenths.get(key, 0):
+        at_once = tenth == 10 and key not in self._tenths and progress.stage == "verify"
+        if tenth <= self._tenths.get(key, 0) or at_once:  # known by its looks: nothing was read
             return
         self._tenths[key] = tenth
         host = "" if progress.node_id == HERE else f"{self._names[progress.node_id]} "
