@@ -186,9 +186,9 @@ def test_a_hub_that_stays_broken_is_given_up(far: World, proxy: FaultProxy) -> N
 
 
 def test_refusals_are_permanent(world: World) -> None:
-    world.hub.add(REPO, MODEL, gated=True)
+    commit = world.hub.add(REPO, MODEL, gated=True)
     with pytest.raises(PermanentError, match=r"^gated: ") as caught:
-        into(world.with_env(HF_TOKEN=""))
+        into(world, manifest=world.manifest(f"{REPO}@{commit}"))
     assert "accept it at" in str(caught.value)
     world.hub.repos[REPO].private = True
     made = world.with_env(HF_TOKEN=TOKEN).manifest()

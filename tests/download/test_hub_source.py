@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import attrs
@@ -251,11 +252,16 @@ def test_refusals_say_what_to_do(world: World) -> None:
     assert refused(wrong).startswith("auth: ")
     broken = world.with_env(HF_TOKEN=f"{TOKEN}\nx")
     assert "has characters that no token has" in refused(broken)
-    world.hub.add("org/gated", MODEL, gated=True)
-    manifest = world.manifest("org/gated")
-    said = r"^gated: .*accept it at \S+/org/gated and set HF_TOKEN"
+
+
+def test_a_gate_is_seen_before_any_host_is_asked(world: World) -> None:
+    commit = world.hub.add(REPO, MODEL, gated=True)
+    said = r"^gated: .*accept it at \S+/org/model and set HF_TOKEN"
+    assert re.match(said, refused(world))
+    made = world.manifest(f"{REPO}@{commit}")  # a commit needs no look-up, which tells of the gate
     with pytest.raises(PermanentError, match=said):
-        world.source.open(manifest.source, manifest.files[0]).__enter__()
+        world.source.open(made.source, made.files[0]).__enter__()
+    assert world.with_env(HF_TOKEN=TOKEN).manifest().source == made.source
 
 
 def test_the_token_of_hf_auth_login_is_found(

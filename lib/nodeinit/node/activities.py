@@ -31,12 +31,10 @@ async def read_config(ctx: CallbackCtx, run: Run) -> CallbackCtx:
     plan = await make_plan(ctx, run)
     config = ctx.llm_config
     manifest = await run.cluster.manifest(config)
-    # Whoever brings the files himself has them where the source is, by the same path everywhere.
-    path = (
-        str(published_path(config.nodeinit.store, manifest))
-        if ctx.run_init_node
-        else manifest.source
-    )
+    path = str(published_path(config.nodeinit.store, manifest))
+    if not ctx.run_init_node and manifest.source.startswith("/"):
+        # Whoever brings the files himself has them where the source is, by the same path everywhere.
+        path = manifest.source
     return ctx.evolve(plan=plan, model=ModelFiles(path, manifest))
 
 

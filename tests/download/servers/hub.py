@@ -147,7 +147,9 @@ class HubServer:
         if commit is None:
             return _error(404, "RevisionNotFound")
         siblings = [{"rfilename": path} for path in repo.commits[commit]]
-        return web.json_response({"id": _id(request), "sha": commit, "siblings": siblings})
+        gated = "auto" if repo.gated else False
+        known = {"id": _id(request), "sha": commit, "gated": gated, "siblings": siblings}
+        return web.json_response(known)
 
     async def _tree(self, request: web.Request) -> web.Response:
         repo, refused = self._repo(request)

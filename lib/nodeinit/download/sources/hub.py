@@ -12,13 +12,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import attrs
 
 from nodeinit.config.parts import DownloadSettings
 from nodeinit.download.manifest import Manifest, ManifestFile
-from nodeinit.download.paths import check_relative
 from nodeinit.download.sources import hub_listing
 from nodeinit.download.sources.hub_bring import Job, bring
 from nodeinit.download.sources.hub_http import Hub, explaining
@@ -68,14 +66,26 @@ class HubSource:
             return Manifest(model_id, here.pinned(commit), files)
         files = known.files(here, commit) if commit else None
         if files is None:
-            hub = self._hub(here)
-            commit = commit or hub_listing.commit_of(hub, should_stop)
-            known.remember_commit(here, commit)
-            files = known.files(here, commit) or hub_listing.files_of(hub, commit, should_stop)
-            known.remember_files(here, commit, files)
+            commit, files = self._ask(here, known, should_stop)
         if not files:
             raise PermanentError(f"not_found: {here} at {here.endpoint} has no files")
         return Manifest(model_id, here.pinned(commit), files)
+
+    def _ask(
+        self, here: HubRef, known: HubIndex, should_stop: ShouldStop | None
+    ) -> tuple[str, tuple[ManifestFile, ...]]:
+        hub = self._hub(here)
+        commit, gated = here.commit, False
+        if not commit:
+            commit, gated = hub_listing.commit_of(hub, should_stop)
+        files = known.files(here, commit)
+        if files is None:
+            files = hub_listing.files_of(hub, commit, should_stop)
+            if gated:
+                hub_listing.check_gate(hub, commit, files)
+            known.remember_files(here, commit, files)
+        known.remember_commit(here, commit)
+        return commit, files
 
     @contextlib.contextmanager
     def open(
@@ -91,10 +101,8 @@ class HubSource:
         headers = {"accept-encoding": "identity"}
         if wants_part:
             headers["range"] = f"bytes={offset}-{end}"
-        path = quote(check_relative(file.path))
-        url = f"{here.endpoint}/{here.repo}/resolve/{here.revision}/{path}"
         hub = self._hub(here)
-        with hub.streaming(url, headers, file.path) as response:
+        with hub.streaming(hub.url_of(here.commit, file.path), headers, file.path) as response:
             skip = offset if wants_part and response.status_code != 206 else 0
             if skip > 2**20:
                 raise PermanentError(

@@ -77,8 +77,10 @@ class _Count:
         directory = Path(self.job.directory)
         whole = sum(size for path, size in self.job.files if _is_whole(directory / path, size))
         done = min(whole + bytes_below(directory / NOTES), self.job.total)
-        self.watch.advance("", max(0, done - self.done))
-        self.done = max(done, self.done)
+        self.watch.check()
+        if done > self.done:
+            self.watch.advance("", done - self.done)
+            self.done = done
 
 
 def bring(

@@ -12,10 +12,11 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import attrs
 
+from nodeinit.download.paths import check_relative
 from nodeinit.download.sources.hub_errors import explain
 from nodeinit.download.watch import Stopped
 from nodeinit.errors import PermanentError, TemporaryError
@@ -73,6 +74,10 @@ class Hub:
                 f"unsupported: {self.ref.endpoint} does not answer like a Hugging Face hub about "
                 f"{self.ref.repo}; check HF_ENDPOINT and proxies"
             ) from None
+
+    def url_of(self, commit: str, path: str) -> str:
+        """The address of a file's bytes, or of what redirects to them."""
+        return f"{self.ref.endpoint}/{self.ref.repo}/resolve/{commit}/{quote(check_relative(path))}"
 
     @contextlib.contextmanager
     def streaming(self, url: str, headers: Mapping[str, str], file: str = "") -> Iterator[Any]:

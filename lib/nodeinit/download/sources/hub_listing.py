@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import logging
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -28,14 +29,24 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LEFT_OUT = (*LEFT_OUT, ".gitattributes", ".gitignore")
 
 
-def commit_of(hub: Hub, should_stop: ShouldStop | None) -> str:
-    """The commit that a revision means now: one request."""
+def commit_of(hub: Hub, should_stop: ShouldStop | None) -> tuple[str, bool]:
+    """The commit that a revision means now, and whether the model has a gate: one request."""
     revision = quote(hub.ref.revision or "main", safe="")
     found, _ = hub.get_json(f"/api/models/{hub.ref.repo}/revision/{revision}", should_stop)
     commit = found.get("sha") if isinstance(found, dict) else None
     if not is_commit(commit):
         raise _strange(hub.ref, "names no commit")
-    return str(commit)
+    return str(commit), bool(found.get("gated"))
+
+
+def check_gate(hub: Hub, commit: str, files: Sequence[ManifestFile]) -> None:
+    """Raise `PermanentError` (`gated: …`) unless a file may be read: a listing is open to all.
+
+    Hosts would be refused later, one by one.
+    """
+    for file in sorted(files, key=lambda file: file.size)[:1]:
+        with hub.streaming(hub.url_of(commit, file.path), {"range": "bytes=0-0"}, file.path):
+            pass
 
 
 def files_of(hub: Hub, commit: str, should_stop: ShouldStop | None) -> tuple[ManifestFile, ...]:
