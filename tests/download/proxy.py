@@ -62,8 +62,10 @@ class FaultProxy:
         self._free_at = 0.0  # when the line is free again
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fault-proxy", daemon=True)
         self._thread.start()
+        self._started.wait()
 
     @property
     def url(self) -> str:
@@ -98,6 +100,7 @@ class FaultProxy:
         server = self._loop.run_until_complete(
             asyncio.start_server(self._serve, sock=self._listener, limit=1 << 20)
         )
+        self._started.set()
         self._loop.run_forever()
         server.close()
         tasks = asyncio.all_tasks(self._loop)

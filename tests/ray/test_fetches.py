@@ -111,8 +111,8 @@ def test_the_manifest_is_that_of_the_source(
 
     assert run(lambda: cluster.manifest(asked(model.source))) == model
     assert (tmp_path / "store" / ".nodeinit" / "digests").exists(), "it is remembered there"
-    with pytest.raises(PermanentError, match="org/nowhere"):
-        run(lambda: cluster.manifest(asked("org/nowhere")))
+    with pytest.raises(PermanentError, match="/no/such/model"):
+        run(lambda: cluster.manifest(asked("/no/such/model")))
 
 
 def test_verify_only_brings_nothing(cluster: RayCluster, job: Jobs, tmp_path: Path) -> None:

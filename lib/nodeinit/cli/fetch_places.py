@@ -16,7 +16,7 @@ from nodeinit.cli.fetch_hosts import picked
 from nodeinit.cli.fetch_subject import Subject
 from nodeinit.cli.names import HostNames
 from nodeinit.clusters.base import FetchJob, Progress, Team
-from nodeinit.context import CallbackCtx, NodeReport
+from nodeinit.context import CallbackCtx
 from nodeinit.download.fetch import Stopped, bring
 from nodeinit.download.looking import Look, look
 from nodeinit.download.manifest import Manifest
@@ -26,6 +26,20 @@ from nodeinit.fsm.executor import ThreadExecutor
 from nodeinit.placement.topology import ClusterSnapshot
 
 HERE = "here"
+
+
+@attrs.frozen
+class Brought:
+    """What came of a fetch on one host: bytes that the mode covers, and those that came.
+
+    `strategy` is how they came and why, where there was a choice.
+    """
+
+    path: str
+    files: int
+    bytes: int
+    fetched: int
+    strategy: str = ""
 
 
 class Place(Protocol):
@@ -44,7 +58,7 @@ class Place(Protocol):
 
     async def bring(
         self, host: str, manifest: Manifest, tried: int, on_progress: Callable[[Progress], None]
-    ) -> NodeReport:
+    ) -> Brought:
         """Bring the model to one host, with all others at once, in the `tried`-th try.
 
         A cancel ends it before this returns.
@@ -92,7 +106,7 @@ class Here:
 
     async def bring(
         self, host: str, manifest: Manifest, tried: int, on_progress: Callable[[Progress], None]
-    ) -> NodeReport:
+    ) -> Brought:
         """Brings in a thread."""
         loop = asyncio.get_running_loop()
 
@@ -110,7 +124,7 @@ class Here:
                 should_stop=stop,
             )
         )
-        return NodeReport(host, **attrs.asdict(result))
+        return Brought(result.path, result.files, result.bytes, result.fetched)
 
 
 class There:
@@ -139,7 +153,7 @@ class There:
 
     async def bring(
         self, host: str, manifest: Manifest, tried: int, on_progress: Callable[[Progress], None]
-    ) -> NodeReport:
+    ) -> Brought:
         """As a node brings it: the hosts agree how, and may give each other the files."""
         config = self._subject.config.without_callbacks()
         job = FetchJob(
@@ -150,8 +164,8 @@ class There:
             ctx=CallbackCtx(llm_config=config, runtime_env=config.runtime_env),
             team=Team(f"{self._name}-{tried}", self.hosts),
         )
-        report: NodeReport = await self._cluster.fetch(host, job, on_progress)
-        return report
+        report = await self._cluster.fetch(host, job, on_progress)
+        return Brought(report.path, report.files, report.bytes, report.fetched, report.strategy)
 
 
 def _job_name() -> str:

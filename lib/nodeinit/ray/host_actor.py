@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from nodeinit.download.swarm.session import why_not
 from nodeinit.download.swarm.words import Orders, Report
 from nodeinit.frozen import FrozenMap
 from nodeinit.fsm.executor import ThreadExecutor
+from nodeinit.ray import withheld
 from nodeinit.ray.shipping import Parcel, pack_outcome, portable, unpack
 from nodeinit.ray.ways import Way
 
@@ -61,8 +62,12 @@ class How:
 class HostActor:
     """One fetch on one host."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        """Make importable what the driver can import, as far as this host has it."""
+    def __init__(self, paths: Sequence[str], keys: Mapping[str, str]) -> None:
+        """Make importable what the driver can import, as far as this host has it.
+
+        `keys` are variables that Ray was not told (`withheld`).
+        """
+        withheld.put(keys)
         sys.path.extend(p for p in paths if p not in sys.path and Path(p).exists())
         self._how = How()
         self._stop = threading.Event()

@@ -16,8 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from nodeinit.download.store import clean_staging
 from nodeinit.download.swarm.words import Orders
 from nodeinit.errors import PermanentError, TemporaryError
-from nodeinit.frozen import thaw
-from nodeinit.ray import records
+from nodeinit.ray import records, withheld
 from nodeinit.ray.host_actor import HostActor, How
 from nodeinit.ray.owners import Owner
 from nodeinit.ray.shipping import Parcel
@@ -43,7 +42,8 @@ def start(name: str, node_id: str, runtime_env: Mapping[str, Any] | None) -> Any
     Raises `PermanentError` for a runtime environment that Ray does not take, `TemporaryError` when
     an actor of that name is there.
     """
-    env = {} if runtime_env is None else {"runtime_env": thaw(runtime_env)}
+    told, keys = withheld.split(runtime_env)
+    env = {} if told is None else {"runtime_env": told}
     try:
         actor = ray.remote(HostActor).options(
             name=name,
@@ -55,7 +55,7 @@ def start(name: str, node_id: str, runtime_env: Mapping[str, Any] | None) -> Any
             **env,
         )
         # An empty entry stands for the current directory, which is another one there.
-        return actor.remote([path or str(Path.cwd()) for path in sys.path])
+        return actor.remote([path or str(Path.cwd()) for path in sys.path], keys)
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         if find(name) is not None:
             raise TemporaryError(f"the fetch {name} is under way already") from error
