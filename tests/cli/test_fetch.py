@@ -88,7 +88,7 @@ def test_a_node_finds_what_was_fetched(nodeinit: Nodeinit, home: Path, source: P
 def test_a_dry_run_only_says(nodeinit: Nodeinit, home: Path, source: Path) -> None:
     result = nodeinit("fetch", source, "--dry-run")
     assert result.exit_code == 0
-    assert re.search(r"model\.safetensors +10\.2 kB  sha256", result.stdout)
+    assert re.search(r"model\.safetensors +10\.3 kB  sha256", result.stdout)
     assert "strategy direct" in result.stdout
     assert files_of(home) == []
 

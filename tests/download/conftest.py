@@ -7,11 +7,20 @@ from collections.abc import Iterator
 
 import pytest
 
+from nodeinit.download import streams
 from tests.download.proxy import FaultProxy
 from tests.download.servers.azurite import azurite
 from tests.download.servers.bucket import Bucket
 from tests.download.servers.fake_gcs import fake_gcs
 from tests.download.servers.seaweed import seaweed
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hasty() -> Iterator[None]:
+    """Who tries again does so soon."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streams, "BACKOFF", 0.001)
+        yield
 
 
 @pytest.fixture(scope="session")

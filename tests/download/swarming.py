@@ -25,6 +25,7 @@ from typing import Any
 
 import attrs
 
+from nodeinit.config.parts import DownloadSettings
 from nodeinit.context import NodeModelDownloadable
 from nodeinit.download.fetch import bring
 from nodeinit.download.manifest import Manifest, ManifestFile
@@ -32,6 +33,7 @@ from nodeinit.download.sources.local import LocalSource
 from nodeinit.download.store import Shelf, published_path
 from nodeinit.download.swarm.coordinator import Coordinator
 from nodeinit.download.swarm.member import Member
+from tests.download.trees import tensors
 
 ALL = NodeModelDownloadable.MODEL_AND_TOKENIZER
 MIB = 1024 * 1024
@@ -46,7 +48,7 @@ def make_model(directory: Path, files: int, size: int, seed: int = 0) -> Manifes
     (directory / "empty.txt").write_bytes(b"")
     for number in range(files):
         name = f"model-{number:05}.safetensors"
-        (directory / name).write_bytes(draw.randbytes(size + number))
+        (directory / name).write_bytes(tensors(draw.randbytes(size + number)))
     return LocalSource().manifest(str(directory), "org/model")
 
 
@@ -225,6 +227,7 @@ def _host(task: Task, pipe: Connection) -> dict[str, Any]:
             source=Plain(task.url),
             relay=member,
             on_progress=lambda done, *_: member.note(done) if member else None,
+            settings=DownloadSettings(concurrency=1),  # small files: one after the other, as large
         )
         seconds = time.monotonic() - began
         if member is not None:

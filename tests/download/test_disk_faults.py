@@ -79,7 +79,6 @@ IN_OWN_MOUNT = """
 import sys
 from pathlib import Path
 from tests.download.trees import ALL, TOKENIZER, model
-from nodeinit.download import space
 from nodeinit.download.fetch import bring
 from nodeinit.download.store import is_complete, published_path
 from nodeinit.errors import NodeInitError
@@ -120,11 +119,10 @@ def in_own_mount(prepare: str, script: str, directory: Path) -> str:
 def test_a_disk_that_fills_up_meanwhile(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     said = in_own_mount(
-        f"mount -t tmpfs -o size=16k none {tmp_path}/store",
+        f"mount -t tmpfs -o size=24k none {tmp_path}/store",
         """
-space.check_space = lambda *_: None  # there was enough when it was asked
-import nodeinit.download.fetch as fetch
-fetch.check_space = space.check_space
+from nodeinit.download import staging
+staging.check_space = lambda *_, **__: None  # there was enough when it was asked
 try:
     bring(manifest, ALL, path, name="job")
 except NodeInitError as error:
@@ -135,7 +133,7 @@ print(bring(manifest, TOKENIZER, path, name="job").fetched > 0)
         tmp_path,
     )
     first, second, third = said.splitlines()
-    assert first.startswith("PermanentError cannot write")
+    assert first.startswith("PermanentError disk_full: cannot write")
     assert "the disk is full: free space" in first
     assert second == "False []"
     assert third == "True"
@@ -210,4 +208,5 @@ def test_each_error_says_what_where_and_whether_to_try_again(
 ) -> None:
     error = explained(OSError(number, os.strerror(number)), "write", "/models/x")
     assert type(error) is kind
-    assert str(error).startswith(f"cannot write /models/x: {os.strerror(number)}")
+    word = "disk_full: " if number in (errno.ENOSPC, errno.EDQUOT) else ""
+    assert str(error).startswith(f"{word}cannot write /models/x: {os.strerror(number)}")

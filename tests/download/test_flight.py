@@ -54,7 +54,7 @@ def test_a_waiter_takes_over_from_a_process_that_was_killed(manifest: Manifest, 
         answer = second.hear()
         while "stage" in answer:
             answer = second.hear()
-        assert answer == {"fetched": SIZE}
+        assert 0 < answer["fetched"] <= SIZE
     assert is_complete(path, manifest, ALL)
     assert staged(path.parent.parent) == []
 
@@ -109,5 +109,5 @@ def test_of_many_threads_one_fetches(manifest: Manifest, path: Path) -> None:
         assert steps[-1][:2] == (SIZE, SIZE)
         assert steps[-1][3] == ("fetch" if result.fetched else "verify")
     assert sorted(result.fetched for result in results) == [0] * 7 + [SIZE]
-    assert source.opened == len(MODEL)
+    assert source.opened == len(MODEL) - 1, "the empty file need not be asked for"
     assert {name: data for name, (_, data) in published(path).items()} == MODEL

@@ -12,13 +12,13 @@ import pytest
 from nodeinit.download.fetch import bring
 from nodeinit.download.manifest import Manifest
 from nodeinit.download.store import is_complete, published_path, verify
-from tests.download.trees import ALL, TOKENIZER, model, published, scratch, staged
+from tests.download.trees import ALL, TOKENIZER, model, published, scratch, staged, tensors
 from tests.download.victims import Victim, job
 
 FILES = {
     "config.json": b"{}",
     "tokenizer.json": b"[1, 2, 3]",
-    "sub/model.safetensors": bytes(range(256)) * 40,
+    "sub/model.safetensors": tensors(bytes(range(256)) * 40),
     "empty": b"",
 }
 
@@ -46,16 +46,16 @@ def damaged(manifest: Manifest, path: Path) -> None:
     file.write_bytes(b"x" * file.stat().st_size)
 
 
-@pytest.mark.parametrize("before", [nothing, tokenizer, damaged])
+@pytest.mark.parametrize(("before", "step"), [(nothing, 1), (tokenizer, 3), (damaged, 4)])
 def test_a_fetch_may_be_killed_at_any_moment(
-    victim: Victim, before: Callable[[Manifest, Path], None]
+    victim: Victim, before: Callable[[Manifest, Path], None], step: int
 ) -> None:
     with scratch() as directory:
         manifest = model(directory / "model", FILES)
         root = directory / "store"
         path = published_path(root, manifest)
         kept: set[bool] = set()
-        for moment in itertools.count(1):
+        for moment in itertools.count(1, step):
             shutil.rmtree(root, ignore_errors=True)
             before(manifest, path)
             first = published(path) if before is tokenizer else {}

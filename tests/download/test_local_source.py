@@ -160,10 +160,10 @@ def test_links_may_not_leave_the_model(tmp_path: Path) -> None:
 
 def test_a_directory_that_becomes_a_link_is_noticed_when_read(tmp_path: Path) -> None:
     manifest = model(tmp_path / "m")
-    write_tree(tmp_path / "elsewhere", {"extra.bin": b""})
+    write_tree(tmp_path / "elsewhere", {"extra.dat": b""})
     (tmp_path / "m" / "sub").rename(tmp_path / "gone")
     (tmp_path / "m" / "sub").symlink_to(tmp_path / "elsewhere")
-    file = next(file for file in manifest.files if file.path == "sub/extra.bin")
+    file = next(file for file in manifest.files if file.path == "sub/extra.dat")
     with pytest.raises(PermanentError, match="outside"):
         LocalSource().open(manifest.source, file)
     with pytest.raises(PermanentError):

@@ -8,7 +8,7 @@ import pytest
 from nodeinit.download.fetch import bring
 from nodeinit.download.store import is_complete, published_path
 from nodeinit.errors import PermanentError
-from tests.download.trees import ALL, NO_WEIGHTS, TOKENIZER, model, staged
+from tests.download.trees import ALL, NO_WEIGHTS, TOKENIZER, model, staged, tensors
 
 
 def index(*names: str) -> bytes:
@@ -20,7 +20,7 @@ def test_a_model_without_all_its_shards_is_refused(tmp_path: Path, folder: str) 
     files = {
         "config.json": b"{}",
         f"{folder}model.safetensors.index.json": index("1.safetensors", "2.safetensors"),
-        f"{folder}1.safetensors": b"1",
+        f"{folder}1.safetensors": tensors(b"1"),
     }
     manifest = model(tmp_path / "model", files)
     path = published_path(tmp_path / "store", manifest)
@@ -30,7 +30,7 @@ def test_a_model_without_all_its_shards_is_refused(tmp_path: Path, folder: str) 
     for mode in (TOKENIZER, NO_WEIGHTS):  # a host that streams its weights needs no shard
         assert bring(manifest, mode, path, name="job").verified
 
-    whole = model(tmp_path / "model", {f"{folder}2.safetensors": b"2"})
+    whole = model(tmp_path / "model", {f"{folder}2.safetensors": tensors(b"2")})
     path = published_path(tmp_path / "store", whole)
     bring(whole, ALL, path, name="job")
     assert is_complete(path, whole, ALL)

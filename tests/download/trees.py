@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,11 +26,19 @@ TOKENIZER = NodeModelDownloadable.TOKENIZER_ONLY
 NO_WEIGHTS = NodeModelDownloadable.EXCLUDE_SAFETENSORS
 NONE = NodeModelDownloadable.NONE
 
+
+def tensors(data: bytes) -> bytes:
+    """A file in safetensors format with one tensor of these bytes."""
+    place = {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}
+    header = json.dumps({"tensor": place}).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
 MODEL = {
     "config.json": b"{}",
     "tokenizer.json": b"[1, 2, 3]",
-    "model.safetensors": bytes(range(256)) * 40,
-    "sub/extra.bin": b"",
+    "model.safetensors": tensors(bytes(range(256)) * 40),
+    "sub/extra.dat": b"",
 }
 
 
@@ -76,7 +85,8 @@ def assert_honest(path: Path, manifest: Manifest) -> None:
 
 @attrs.define
 class Faulty:
-    """A local source that fails once `after` bytes were read: `eio`, `flip`, `short` or `long`."""
+    """A local source that fails once `after` bytes were read: `eio`, `flip`, `noise`, `short` or
+    `long`. What is not `persistent` strikes once; `noise` is never the same twice."""
 
     fault: str = ""
     after: int = 0
@@ -84,6 +94,7 @@ class Faulty:
     opened: int = 0
     struck: bool = False
     persistent: bool = False
+    noise: int = 0
     on_open: Callable[[], None] = lambda: None
 
     def manifest(self, ref: str, model_id: str, **options: object) -> Manifest:
@@ -106,6 +117,9 @@ class Faulty:
         if not chunk and self.fault != "long":
             return chunk
         self.struck = True
+        if self.fault == "noise":
+            self.noise = self.noise % 255 + 1
+            return bytes([chunk[0] ^ self.noise]) + chunk[1:]
         if self.fault == "flip":
             return bytes([chunk[0] ^ 1]) + chunk[1:]
         return chunk[:-1] if self.fault == "short" else chunk + b"!"
@@ -125,7 +139,7 @@ class _Reader:
 
 _NAMES = st.one_of(
     st.sampled_from(
-        ["config.json", "tokenizer.json", "a.safetensors", "b.safetensors", "vocab.txt", "x.bin"]
+        ["config.json", "tokenizer.json", "a.safetensors", "b.safetensors", "vocab.txt", "x.dat"]
     ),
     st.text(
         st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="/\\~"),
@@ -133,6 +147,13 @@ _NAMES = st.one_of(
         max_size=12,
     ).filter(lambda name: name not in (".", "..") and not name.endswith((".incomplete", ".json"))),
 )
+
+
+def _real(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {
+        path: tensors(data) if path.endswith(".safetensors") else data
+        for path, data in files.items()
+    }
 
 
 def _can_be_written(files: dict[str, bytes]) -> bool:
@@ -148,5 +169,6 @@ TREES = (
     st.dictionaries(PATHS, st.binary(max_size=700), max_size=5)
     .map(lambda files: {"config.json": b"{}"} | files)
     .filter(_can_be_written)
+    .map(_real)
 )
 """Trees with at least one file for every mode."""

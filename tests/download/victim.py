@@ -16,7 +16,7 @@ import sys
 from typing import Any
 
 from nodeinit.context import NodeModelDownloadable
-from nodeinit.download import copying
+from nodeinit.download import parts, work
 from nodeinit.download.fetch import bring
 from nodeinit.download.manifest import Manifest, ManifestFile
 from tests.download.trees import Faulty
@@ -28,7 +28,7 @@ def say(**answer: Any) -> None:
     print(json.dumps(answer), flush=True)
 
 
-def work(job: dict[str, Any]) -> None:
+def bring_it(job: dict[str, Any]) -> None:
     files = [ManifestFile(*entry) for entry in job["files"]]
     manifest = Manifest("org/model", job["source"], files)
     moments = 0
@@ -73,12 +73,13 @@ def work(job: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    copying.CHUNK = 4096
+    work.CHUNK = 4096
+    parts.RANGE = 8192
     while line := sys.stdin.readline():
         child = os.fork()
         if not child:
             try:
-                work(json.loads(line))
+                bring_it(json.loads(line))
             finally:
                 sys.stdout.flush()
                 os._exit(0)

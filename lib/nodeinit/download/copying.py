@@ -1,51 +1,36 @@
-"""Brings one file from its source into staging, verified and durable."""
+"""Takes into staging what is on this host already, verified: by a link, or by a rename."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
-from nodeinit.download.digests import Digester
+from nodeinit.download.digests import Digester, feed
 from nodeinit.download.disk import READ_ONLY, fsync_file
-from nodeinit.download.manifest import Manifest, ManifestFile
+from nodeinit.download.manifest import ManifestFile
 from nodeinit.download.oserrors import explaining
-from nodeinit.download.sources import Source, shown
+from nodeinit.download.safetensors import problem_of
 from nodeinit.download.store import ReadBack, read_back
-from nodeinit.download.watch import CHUNK, Watch
-from nodeinit.errors import NodeInitError, PermanentError, TemporaryError
+from nodeinit.download.watch import Watch
+from nodeinit.download.work import Work, staged_sha256
 
 
-def copy(source: Source, manifest: Manifest, file: ManifestFile, target: Path, watch: Watch) -> str:
-    """Copy a file to `target`, and return its sha256; a failure leaves no `target`.
-
-    Raises `PermanentError` if the source has other bytes than the manifest says, `TemporaryError`
-    if they were damaged on the way, and what explains an `OSError` on either side.
-    """
-    with explaining("write", target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        came = _write(source, manifest, file, target, watch)
-        if came.problem:
-            raise _blame(source, manifest, file, came, watch)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            target.unlink()
-        raise
-    return came.sha256
-
-
-def reuse(file: ManifestFile, donors: Iterable[Path], target: Path, watch: Watch) -> str | None:
-    """Link a file to `target` from a tree that has it, if one does; its bytes are read first.
+def reuse(file: ManifestFile, donors: Iterable[Work], target: Path, watch: Watch) -> str | None:
+    """Link a file to `target` from a job's tree that has it, if one does; its bytes are read first.
 
     Returns its sha256.
     """
-    for donor in donors:
-        with explaining("reuse", donor / file.path):
-            found = read_back(donor, file, "", lambda _file, _count: watch.check())
-            if not found.problem and link(file, donor, target):
-                return found.sha256
+    for work in donors:
+        for donor in (work.model, work.damaged):
+            with explaining("reuse", donor / file.path):
+                if not (donor / file.path).exists():
+                    continue
+                sha256 = staged_sha256(file, [work])
+                found = read_back(donor, file, sha256, lambda _file, _count: watch.check())
+                if not found.problem and link(file, donor, target):
+                    return found.sha256
     return None
 
 
@@ -61,48 +46,40 @@ def link(file: ManifestFile, donor: Path, target: Path) -> bool:
     return True
 
 
-def _write(
-    source: Source, manifest: Manifest, file: ManifestFile, target: Path, watch: Watch
-) -> ReadBack:
-    with explaining("write", target), target.open("xb") as writer:
+def take(file: ManifestFile, work: Work, watch: Watch, *, trusting: bool) -> ReadBack:
+    """Move a file that somebody put into `work.brought` to its place, if its bytes are right.
 
-        def put(chunk: bytes) -> None:
-            watch.advance(file.path, len(chunk))
-            with explaining("write", target):  # else it would be taken for a failure to read
-                writer.write(chunk)
-
-        came = _read(source, manifest, file, put)
-        writer.flush()
-        os.fchmod(writer.fileno(), READ_ONLY)
-        os.fsync(writer.fileno())
-    return came
-
-
-def _read(
-    source: Source, manifest: Manifest, file: ManifestFile, put: Callable[[bytes], None]
-) -> ReadBack:
-    """What the source gives, read no further than is plainly too far."""
-    digester, size = Digester(file), 0
-    where = f"{file.path} from {shown(manifest.source)}"
-    with explaining("read", where), source.open(manifest.source, file) as reader:
-        while size <= file.size and (chunk := reader.read(CHUNK)):
-            digester.update(chunk)
-            size += len(chunk)
-            put(chunk)
-    if size != file.size:
-        return ReadBack(f"has {size} bytes instead of {file.size}", digester.sha256)
-    return ReadBack(digester.problem(), digester.sha256)
+    Whoever put it there is not believed: it may be a link to elsewhere, or not what it should be.
+    With `trusting` a file is right that nobody has a checksum of, if it is of the right size.
+    """
+    brought = work.brought / file.path
+    target = work.model / file.path
+    with explaining("take", target):
+        if problem := _doubt(file, brought, work.brought):
+            return ReadBack(problem)
+        digester = Digester(file)
+        if not digester.can_tell and not trusting:
+            return ReadBack("cannot be verified")
+        feed(digester, brought, lambda count: watch.check())
+        problem = digester.problem() or problem_of(brought)
+        if problem:
+            return ReadBack(problem, digester.sha256)
+        brought.chmod(READ_ONLY)
+        fsync_file(brought)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work.remember(file, digester.sha256)
+        brought.rename(target)
+    return ReadBack(None, digester.sha256)
 
 
-def _blame(
-    source: Source, manifest: Manifest, file: ManifestFile, came: ReadBack, watch: Watch
-) -> NodeInitError:
-    """Why the bytes were wrong: a source that gives the same wrong bytes again has changed."""
-    again = _read(source, manifest, file, lambda _: watch.check())
-    where = f"{file.path} from {shown(manifest.source)}"
-    if again == came:
-        return PermanentError(
-            f"changed: {where} is not what it was when the manifest was made: it {came.problem}; "
-            "start again to get the new model, and do not write to a model that is being served"
-        )
-    return TemporaryError(f"corrupted: {where} arrived damaged: it {came.problem}")
+def _doubt(file: ManifestFile, brought: Path, top: Path) -> str | None:
+    try:
+        seen = brought.lstat()
+        inside = Path(os.path.realpath(brought, strict=True)) == top.resolve() / file.path
+    except (FileNotFoundError, NotADirectoryError):
+        return "was not brought"
+    if not stat.S_ISREG(seen.st_mode) or not inside:
+        return "is not a regular file"
+    if seen.st_size != file.size:
+        return f"has {seen.st_size} bytes instead of {file.size}"
+    return None

@@ -50,7 +50,7 @@ def remove(directory: Path) -> None:
 
 
 def bytes_below(directory: Path) -> int:
-    """The bytes of all files below a directory that others may be changing."""
+    """The bytes of all files below a directory that others may be changing, holes left aside."""
     return sum(_sizes(directory))
 
 
@@ -58,6 +58,7 @@ def _sizes(directory: Path) -> Iterator[int]:
     for folder, _, names in os.walk(directory):
         for name in names:
             try:
-                yield (Path(folder) / name).stat().st_size
+                seen = (Path(folder) / name).stat()
+                yield min(seen.st_size, seen.st_blocks * 512)
             except FileNotFoundError:
                 continue

@@ -13,25 +13,26 @@ from pathlib import Path
 
 import attrs
 
+from nodeinit.config.parts import DownloadSettings
 from nodeinit.context import NodeModelDownloadable
-from nodeinit.download.copying import copy, link, reuse
-from nodeinit.download.digests import sha256_of
 from nodeinit.download.flight import single_flight, sweep
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
 from nodeinit.download.modes import listed
 from nodeinit.download.oserrors import explaining
 from nodeinit.download.paths import check_paths
-from nodeinit.download.publish import Survey, Work, publish, survey, withdraw
-from nodeinit.download.shards import check_shards
-from nodeinit.download.sources import Relay, Source, shown, source_for
-from nodeinit.download.space import check_space
+from nodeinit.download.publish import publish, survey, withdraw
+from nodeinit.download.sources import Relay, Source, shown
+from nodeinit.download.staging import Staging
 from nodeinit.download.store import Shelf, is_complete, on_record, verify
 from nodeinit.download.watch import OnProgress, ShouldStop, Stopped, Watch
+from nodeinit.download.work import Work
 from nodeinit.errors import PermanentError, TemporaryError
 
 __all__ = ["FetchResult", "Stopped", "bring"]
 
 logger = logging.getLogger(__name__)
+
+_DEFAULTS = DownloadSettings()
 
 
 @attrs.frozen
@@ -64,14 +65,16 @@ def bring(
     relay: Relay | None = None,
     on_progress: OnProgress | None = None,
     should_stop: ShouldStop | None = None,
+    settings: DownloadSettings = _DEFAULTS,
     verify_only: bool = False,
     rehash: bool = False,
 ) -> FetchResult:
     """Make the files of a mode complete at `path`, which is `published_path(root, manifest)`.
 
     `name` is the job's own on this host: `clean_staging(root, name)` removes what a job left that
-    was killed. `source` is the one of `manifest.source` unless given. With `rehash` published bytes
-    are read back although their markers vouch for them. With `verify_only` nothing is brought and
+    was killed. `source` is the one of `manifest.source` unless given. `settings` say how files
+    are brought. With `rehash`, or `verify: full` there, published bytes are read back although their
+    markers vouch for them. With `verify_only` nothing is brought and
     `path` may be any directory.
 
     Raises `Stopped` soon after `should_stop()` is true, `PermanentError` when trying again cannot
@@ -80,6 +83,7 @@ def bring(
     """
     watch = Watch(on_progress, should_stop)
     watch.check()
+    rehash = rehash or settings.verify == "full"
     check_paths(file.path for file in manifest.files)
     files = manifest.select(mode)
     if not files and mode is not NodeModelDownloadable.NONE:
@@ -95,17 +99,16 @@ def bring(
         return _result(manifest, mode, path, {}, fetched=0)
     shelf = Shelf.at(path, manifest)
     # A warm start waits for nobody and writes nothing: the store may be in a read-only image.
-    if not rehash and is_complete(shelf.path, manifest, mode):
+    if _is_whole(shelf, manifest, mode, watch, rehash=rehash):
         sweep(shelf)
         return _warm(manifest, mode, shelf, watch)
     with single_flight(shelf, watch, total_size(files)):
         if not rehash and is_complete(shelf.path, manifest, mode):
             shelf.clear_staging()
             return _warm(manifest, mode, shelf, watch)
+        job = _Job(manifest, mode, shelf, settings, watch, rehash)
         try:
-            fetched, digests = _bring(
-                manifest, mode, shelf, name, source, relay, watch, rehash=rehash
-            )
+            fetched, digests = job.bring(name, source, relay)
         except TemporaryError:
             raise
         except BaseException:
@@ -115,100 +118,52 @@ def bring(
     return _result(manifest, mode, shelf.path, digests, fetched=fetched)
 
 
-def _bring(
-    manifest: Manifest,
-    mode: NodeModelDownloadable,
-    shelf: Shelf,
-    name: str,
-    source: Source | None,
-    relay: Relay | None,
-    watch: Watch,
-    *,
-    rehash: bool,
-) -> tuple[int, Mapping[str, str]]:
-    """Stage what is missing or damaged, and publish it.
+@attrs.frozen
+class _Job:
+    """What is to be done under the lock of a revision."""
 
-    Returns how many bytes the source gave, and the sha256 of each file by path.
-    """
-    found = survey(shelf, manifest.select(mode), watch, rehash=rehash)
-    if found.damaged:
-        logger.warning("%s is damaged and is fetched again: %s", shelf.path, _listed(found.damaged))
-        withdraw(shelf)
-    work = Work(shelf.scratch(name))
-    with explaining("create", shelf.path):
-        shelf.path.parent.mkdir(parents=True, exist_ok=True)
-        work.model.mkdir(parents=True)
-    digests = dict(found.digests)
-    absent = _reuse_what_is_here(manifest.select(mode), shelf, work, found, digests, watch)
-    check_space(work.model, absent)
-    if absent:
-        origin = source or source_for(manifest.source)
-        check_shards(manifest, mode, origin)
-        watch.begin("fetch", total_size(absent))
-        missing = absent
-        if relay is not None:
-            for file in manifest.select(mode):
-                if file not in absent:
-                    staged = work.model / file.path
-                    relay.finished(file, staged if staged.exists() else shelf.path / file.path)
-            missing = _relayed(manifest.source, absent, relay, work.model, digests, watch)
-        for file in missing:
-            watch.check()
-            digests[file.path] = copy(origin, manifest, file, work.model / file.path, watch)
-            if relay is not None:
-                relay.finished(file, work.model / file.path)
-    publish(shelf, work, manifest, mode, found, digests)
-    return total_size(absent), digests
+    manifest: Manifest
+    mode: NodeModelDownloadable
+    shelf: Shelf
+    settings: DownloadSettings
+    watch: Watch
+    rehash: bool
+
+    def bring(
+        self, name: str, source: Source | None, relay: Relay | None
+    ) -> tuple[int, Mapping[str, str]]:
+        """Stage what is missing or damaged, and publish it.
+
+        Returns how many bytes the source gave, and the sha256 of each file by path.
+        """
+        shelf, files = self.shelf, self.manifest.select(self.mode)
+        found = survey(shelf, files, self.watch, rehash=self.rehash)
+        if found.damaged:
+            logger.warning(
+                "%s is damaged, is fetched again: %s", shelf.path, _listed(found.damaged)
+            )
+            withdraw(shelf)
+        work = Work(shelf.scratch(name))
+        with explaining("create", shelf.path):
+            shelf.path.parent.mkdir(parents=True, exist_ok=True)
+            work.model.mkdir(parents=True)
+        digests = dict(found.digests)
+        staging = Staging(self.manifest, self.mode, shelf, work, self.settings, self.watch, digests)
+        fetched = staging.fill(found, source, relay)
+        publish(shelf, work, self.manifest, self.mode, found, digests)
+        return fetched, digests
 
 
-def _relayed(
-    ref: str,
-    absent: Sequence[ManifestFile],
-    relay: Relay,
-    directory: Path,
-    digests: dict[str, str],
-    watch: Watch,
-) -> list[ManifestFile]:
-    """Take from a relay what it has; answers what is still absent."""
-    brought = relay.bring(ref, absent, directory, watch)
-    for file in brought:
-        digests[file.path] = file.sha256 or sha256_of(directory / file.path, lambda _: None)
-        relay.finished(file, directory / file.path)
-    watch.at(total_size(brought))
-    return [file for file in absent if file not in brought]
-
-
-def _reuse_what_is_here(
-    files: Sequence[ManifestFile],
-    shelf: Shelf,
-    work: Work,
-    found: Survey,
-    digests: dict[str, str],
-    watch: Watch,
-) -> list[ManifestFile]:
-    """Fill `work` with what earlier runs staged or a damaged model still has.
-
-    Returns what is absent, and ends with nothing in staging but `work`.
-    """
-    others = [Work(entry) for entry in shelf.staged() if entry != work.directory]
-    donors = [tree for other in others for tree in (other.model, other.damaged)]
-    good = set(found.good)
-    absent = []
-    for file in files:
-        target = work.model / file.path
-        if file in good and not found.damaged:
-            continue
-        with explaining("stage", target):
-            kept = file in good and link(file, shelf.path, target)
-        if kept:
-            continue
-        sha256 = reuse(file, donors, target, watch)
-        if sha256 is None:
-            absent.append(file)
-        else:
-            digests[file.path] = sha256
-    shelf.clear_staging(keep=work.directory)
-    return absent
+def _is_whole(
+    shelf: Shelf, manifest: Manifest, mode: NodeModelDownloadable, watch: Watch, *, rehash: bool
+) -> bool:
+    """Whether there is nothing to do."""
+    if not is_complete(shelf.path, manifest, mode):
+        return False
+    if not rehash:
+        return True
+    watch.begin("verify", total_size(manifest.select(mode)))
+    return not verify(shelf.path, manifest, mode, rehash=True, on_chunk=watch.advance)
 
 
 def _demand(

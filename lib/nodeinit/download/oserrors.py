@@ -41,7 +41,8 @@ def explained(error: OSError, action: str, path: str | Path) -> NodeInitError:
     cause = error.strerror or str(error)
     number = error.errno or 0
     if number in _REMEDIES:
-        return PermanentError(f"cannot {action} {path}: {cause}; {_REMEDIES[number]}")
+        word = "disk_full: " if number in (errno.ENOSPC, errno.EDQUOT) else ""
+        return PermanentError(f"{word}cannot {action} {path}: {cause}; {_REMEDIES[number]}")
     remedy = _PASSING.get(number)
     return TemporaryError(f"cannot {action} {path}: {cause}" + (f"; {remedy}" if remedy else ""))
 

@@ -6,16 +6,14 @@ Also whether several hosts see one store: one leaves a sign in its own, the othe
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from pathlib import Path
 
 from nodeinit.context import NodeModelDownloadable
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
 from nodeinit.download.markers import vouched
-from nodeinit.download.oserrors import explaining
 from nodeinit.download.paths import META
-from nodeinit.download.space import check_space
+from nodeinit.download.space import preflight
 from nodeinit.download.store import Shelf, problem_by_look
 
 _STALE = 24 * 3600.0  # seconds after which a sign is of a run that was killed
@@ -35,18 +33,8 @@ def check_room(manifest: Manifest, mode: NodeModelDownloadable, path: str | Path
 
     What an earlier try left in staging takes its room already.
     """
-    shelf = Shelf.at(path, manifest)
-    absent = lacking(manifest, mode, shelf.path)
-    if absent:
-        staged = {
-            (entry.name, entry.stat().st_size)
-            for top in shelf.staged()
-            for entry in top.rglob("*")
-            if entry.is_file()
-        }
-        here = [file for file in absent if (Path(file.path).name, file.size) in staged]
-        check_space(_existing(shelf.root), [file for file in absent if file not in here])
-    return total_size(absent)
+    preflight(manifest, mode, path)
+    return total_size(lacking(manifest, mode, Shelf.at(path, manifest).path))
 
 
 def leave_sign(root: Path, token: str) -> None:
@@ -70,11 +58,3 @@ def take_sign(root: Path, token: str) -> None:
     with contextlib.suppress(OSError):
         (root / META / "signs" / token).unlink(missing_ok=True)
         (root / META / "signs").rmdir()
-
-
-def _existing(directory: Path) -> Path:
-    """The nearest directory that exists: it is on the file system where a new one would be."""
-    with explaining("look at", directory):
-        while not os.path.lexists(directory) and directory != directory.parent:
-            directory = directory.parent
-    return directory

@@ -20,6 +20,7 @@ from nodeinit.download.oserrors import explaining
 from nodeinit.download.paths import META
 from nodeinit.download.store import MISSING, Problem, ReadBack, Shelf, problem_by_look, read_back
 from nodeinit.download.watch import Watch
+from nodeinit.download.work import Work, staged_sha256
 from nodeinit.errors import PermanentError
 
 
@@ -52,6 +53,7 @@ def survey(shelf: Shelf, files: Sequence[ManifestFile], watch: Watch, *, rehash:
                 f"{path} exists but was not published by nodeinit; move it out of the way"
             )
     known = vouched(path)
+    works = [Work(directory) for directory in shelf.staged()]
     good, missing, damaged, doubtful = [], [], [], []
     digests: dict[str, str] = {}
     for file in files:
@@ -68,7 +70,8 @@ def survey(shelf: Shelf, files: Sequence[ManifestFile], watch: Watch, *, rehash:
     watch.begin("verify", total_size(doubtful))
 
     def look_closer(file: ManifestFile) -> ReadBack:
-        return read_back(path, file, recorded(file, known), watch.advance)
+        sha256 = recorded(file, known) or staged_sha256(file, works)
+        return read_back(path, file, sha256, watch.advance)
 
     for file, found in zip(doubtful, side_by_side(look_closer, doubtful), strict=True):
         if found.problem is None:
@@ -77,28 +80,6 @@ def survey(shelf: Shelf, files: Sequence[ManifestFile], watch: Watch, *, rehash:
         else:
             damaged.append(Problem(file.path, found.problem))
     return Survey(True, tuple(good), tuple(missing), tuple(damaged), digests)
-
-
-@attrs.frozen
-class Work:
-    """The directory of one job in a store's staging: a tree that grows, and what it replaces."""
-
-    directory: Path
-
-    @property
-    def model(self) -> Path:
-        """The files, at their paths below."""
-        return self.directory / "model"
-
-    @property
-    def damaged(self) -> Path:
-        """Where a damaged model is moved to."""
-        return self.directory / "damaged"
-
-    @property
-    def marker(self) -> Path:
-        """Where a marker is written before it is renamed."""
-        return self.directory / "marker"
 
 
 def publish(

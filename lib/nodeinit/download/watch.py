@@ -35,6 +35,11 @@ class Watch:
         self._total = self._done = self._told = 0
         self._lock = threading.Lock()  # also while the caller is told: it hears in order
 
+    @property
+    def done(self) -> int:
+        """The bytes of this stage that are done."""
+        return self._done
+
     def check(self) -> None:
         """Raise `Stopped` if the caller wants the work to end."""
         if self._should_stop is not None and self._should_stop():
