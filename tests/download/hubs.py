@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,14 @@ from nodeinit.download.store import published_path
 from tests.download.servers.hub import HubServer
 from tests.download.trees import ALL, published
 
+
+def weights(data: bytes) -> bytes:
+    """A file in safetensors format with one tensor."""
+    tensor = {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}
+    header = json.dumps({"tensor": tensor}).encode()
+    return len(header).to_bytes(8, "little") + header + data
+
+
 TOKEN = "hf_goodgoodgoodgood1"
 REPO = "org/model"
 MODEL = {
@@ -25,7 +34,7 @@ MODEL = {
     "config.json": b"{}",
     "tokenizer.json": b"[1, 2, 3]",
     "sub/a b#c.txt": b"odd name",
-    "model.safetensors": random.Random(7).randbytes(300_000),
+    "model.safetensors": weights(random.Random(7).randbytes(300_000)),
 }
 
 

@@ -118,9 +118,7 @@ class HubServer:
 
     def xorbs(self) -> list[Path]:
         """The files in which the content-addressed store keeps bytes."""
-        return sorted(
-            file for file in self._cas.rglob("*") if file.is_file() and "xorb" in str(file)
-        )
+        return [file for file in self._cas.rglob("default.*") if file.suffix != ".tagset"]
 
     def count(self, part: str = "") -> int:
         """How many requests had `part` in method and path."""

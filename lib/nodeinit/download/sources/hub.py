@@ -37,6 +37,7 @@ class HubSource:
 
     settings: DownloadSettings | None = None
     environ: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+    _brought: set[tuple[str, str]] = attrs.field(factory=set, init=False, repr=False, eq=False)
 
     def manifest(
         self,
@@ -115,7 +116,9 @@ class HubSource:
     def bring(self, ref: str, files: Sequence[ManifestFile], directory: Path, watch: Watch) -> None:
         """Bring whole files by the hub's own library, in a process that can be killed.
 
-        See `sources.hub_bring`. Files that are in `directory` already, whole, are kept.
+        See `sources.hub_bring`. Files that are in `directory` already, whole, are kept. A file that
+        is asked for again was not right: then it does not come by Xet, whose client has been seen
+        to give wrong bytes in silence.
         """
         here = self._pinned(ref, f"{len(files)} files")
         settings = self.settings or DownloadSettings()
@@ -126,7 +129,9 @@ class HubSource:
             files=tuple((file.path, file.size) for file in files),
             directory=str(directory),
             concurrency=settings.concurrency,
+            xet=not any((ref, file.path) in self._brought for file in files),
         )
+        self._brought.update((ref, file.path) for file in files)
         bring(job, self._token(), self._environ, settings.stall, watch)
 
     @property

@@ -56,6 +56,7 @@ class Job:
     files: tuple[tuple[str, int], ...]
     directory: str
     concurrency: int
+    xet: bool = True
     parent: int = attrs.field(factory=os.getpid)
 
     @property
@@ -98,7 +99,7 @@ def bring(
             _run(job, environment, stall, count)
         except _Stalled as stalled:
             logger.warning("%s; trying once more, without Xet", stalled)
-            _run(job, {**environment, "HF_HUB_DISABLE_XET": "1"}, stall, count)
+            _run(attrs.evolve(job, xet=False), environment, stall, count)
         count.look()
     finally:
         # With them gone the library takes no file for finished that we have found damaged.

@@ -56,6 +56,8 @@ def main() -> None:
     """Do the job on stdin."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     job = json.load(sys.stdin)
+    if not job["xet"]:  # the library reads it when it is imported, which comes later
+        os.environ["HF_HUB_DISABLE_XET"] = "1"
     if os.getppid() != job["parent"]:  # it died before the kernel knew
         return
     ref = HubRef(job["repo"], job["commit"], job["endpoint"])
