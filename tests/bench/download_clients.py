@@ -10,6 +10,7 @@ gets what it needs to be fast, and its defaults otherwise.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -28,6 +29,14 @@ RANGE = 16 * 2**20
 
 def ours() -> Client:
     """nodeinit: manifest, ranges, sha256 of every byte, fsync, atomic publish."""
+    for module in (
+        "huggingface_hub.hf_api",
+        "huggingface_hub.utils",
+        "obstore.store",
+        "nodeinit.download.sources.hub",
+        "nodeinit.download.sources.objects",
+    ):
+        importlib.import_module(module)  # what it imports when it is asked, others import at once
     from nodeinit import LLMConfig
     from nodeinit.context import NodeModelDownloadable
     from nodeinit.download.fetch import bring
