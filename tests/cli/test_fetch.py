@@ -29,6 +29,7 @@ from tests.download.trees import ALL, MODEL, staged, write_tree
 
 Nodeinit = Callable[..., Result]
 SIZE = sum(map(len, MODEL.values()))
+BIGGER = dict.fromkeys(("a.bin", "b.bin", "c.bin", "d.bin"), b"x" * 500000)
 
 
 @pytest.fixture
@@ -227,6 +228,7 @@ def test_an_interrupt_stops_and_says_what_is_kept(
     number: int,
 ) -> None:
     opened, real = [], LocalSource.open
+    write_tree(source, BIGGER)
 
     def slow(self: LocalSource, ref: str, file: Any, *more: Any, **options: Any) -> Any:
         opened.append(file.path)
@@ -240,12 +242,25 @@ def test_an_interrupt_stops_and_says_what_is_kept(
     assert result.exit_code == 5, result.output
     assert "interrupted: stopping" in result.stdout
     assert result.stderr.startswith("cancelled; ")
-    if staged(home / "models"):
-        assert "are kept: the same command goes on from there" in result.stderr
-    else:
-        assert "nothing of it is kept" in result.stderr
-    assert nodeinit("fetch", source).exit_code == 0
+    assert re.search(r"\S+ \S+ of 2\.0 MB are kept: the same command goes on", result.stderr)
+    found = json.loads(nodeinit("fetch", source, "--json").stdout)
+    assert 0 < found["hosts"]["here"]["staged"] < sum(map(len, BIGGER.values()))
+    assert found["fetched"] == found["bytes"] - found["hosts"]["here"]["staged"]
     assert staged(home / "models") == []
+
+
+def test_an_interrupt_before_anything_came(
+    nodeinit: Nodeinit, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(self: LocalSource, *_: Any, **__: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+        raise TemporaryError("timeout: it would have taken longer")
+
+    monkeypatch.setattr(LocalSource, "open", slow)
+    result = nodeinit("fetch", source)
+    assert result.exit_code == 5, result.output
+    assert result.stderr == "cancelled; nothing has come yet\n"
 
 
 def snapshot(*names: str) -> ClusterSnapshot:

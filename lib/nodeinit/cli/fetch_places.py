@@ -122,6 +122,8 @@ class Here:
                 name=_job_name(),
                 on_progress=told,
                 should_stop=stop,
+                settings=self._subject.config.nodeinit.download,
+                keep_when_stopped=True,
             )
         )
         return Brought(result.path, result.files, result.bytes, result.fetched)
@@ -163,6 +165,7 @@ class There:
             path=str(published_path(config.nodeinit.store, manifest)),
             ctx=CallbackCtx(llm_config=config, runtime_env=config.runtime_env),
             team=Team(f"{self._name}-{tried}", self.hosts),
+            keep=True,
         )
         report = await self._cluster.fetch(host, job, on_progress)
         return Brought(report.path, report.files, report.bytes, report.fetched, report.strategy)

@@ -57,7 +57,7 @@ class FetchJob:
     are made anew on the host from their specification, never pickled with the config.
     `hook_deadline` (seconds) bounds each of their calls. A job without a `team` is alone.
     `user` is the node that uses the model from now on, until `Cluster.let_go`; a job without one is
-    for nobody in particular.
+    for nobody in particular. With `keep` a cancel leaves in staging what has come.
     """
 
     name: str
@@ -70,6 +70,7 @@ class FetchJob:
     verify_only: bool = False
     team: Team | None = None
     user: str = ""
+    keep: bool = False
 
 
 class Cluster(Protocol):

@@ -68,6 +68,7 @@ def bring(
     settings: DownloadSettings = _DEFAULTS,
     verify_only: bool = False,
     rehash: bool = False,
+    keep_when_stopped: bool = False,
 ) -> FetchResult:
     """Make the files of a mode complete at `path`, which is `published_path(root, manifest)`.
 
@@ -79,7 +80,7 @@ def bring(
 
     Raises `Stopped` soon after `should_stop()` is true, `PermanentError` when trying again cannot
     help, and `TemporaryError` when it may; the last alone keeps in staging what was finished, for
-    the next try to start from.
+    the next try to start from, and with `keep_when_stopped` so does `Stopped`.
     """
     watch = Watch(on_progress, should_stop)
     watch.check()
@@ -111,8 +112,9 @@ def bring(
             fetched, digests = job.bring(name, source, relay)
         except TemporaryError:
             raise
-        except BaseException:
-            shelf.clear_staging()
+        except BaseException as error:
+            if not (keep_when_stopped and isinstance(error, Stopped)):
+                shelf.clear_staging()
             raise
         shelf.clear_staging()
     return _result(manifest, mode, shelf.path, digests, fetched=fetched)

@@ -143,6 +143,7 @@ class HostActor:
                 on_progress=self._note,
                 should_stop=self._stop.is_set,
                 verify_only=job.verify_only,
+                keep_when_stopped=job.keep,
                 settings=job.ctx.llm_config.nodeinit.download,
             )
             seconds = time.monotonic() - began
