@@ -260,7 +260,7 @@ def test_an_interrupt_before_anything_came(
     monkeypatch.setattr(LocalSource, "open", slow)
     result = nodeinit("fetch", source)
     assert result.exit_code == 5, result.output
-    assert result.stderr == "cancelled; nothing has come yet\n"
+    assert result.stderr == "cancelled; no file or part that can be kept had come yet\n"
 
 
 def snapshot(*names: str) -> ClusterSnapshot:

@@ -151,7 +151,7 @@ def _cancelled(
 ) -> Fetched:
     kept = max((one.staged + one.present for one in (looks or {}).values()), default=0)
     if plan is None or not kept:
-        reason = "cancelled; nothing has come yet"
+        reason = "cancelled; no file or part that can be kept had come yet"
     else:
         reason = (
             f"cancelled; {size(kept)} of {size(plan.bytes)} are kept: "
