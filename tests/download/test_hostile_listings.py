@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -138,6 +139,16 @@ def test_a_listing_stops_when_it_is_told_to(liar: Liar) -> None:
     liar.endless = True
     with pytest.raises(Stopped):
         manifest(should_stop=lambda: liar.listed > 2)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_an_etag_that_only_looks_like_an_md5_is_no_digest(liar: Liar, right: bool) -> None:
+    """Those of encrypted objects (SSE-KMS) do."""
+    liar.etag = hashlib.md5(liar.body if right else b"encrypted").hexdigest()
+    liar.pages = [[("m/a", 4), ("m/b", 5)]]
+    digest = f"md5:{liar.etag}" if right else ""
+    assert [file.digest for file in manifest().files] == [digest] * 2
+    assert liar.read == ["/bucket/m/a"]
 
 
 def test_a_file_shorter_or_longer_than_listed_has_changed(liar: Liar) -> None:

@@ -141,6 +141,21 @@ def test_a_file_that_was_overwritten_is_not_read(directory: Path, url: str) -> N
     assert manifest(url).revision != made.revision
 
 
+def test_offline_what_is_remembered_is_the_answer(
+    directory: Path, bare: str, tmp_path: Path
+) -> None:
+    (directory / "list.json").write_text(json.dumps(ROWS))
+    with FaultProxy(bare.removesuffix("/m")) as proxy:
+        ref = f"{proxy.url}/m/list.json"
+        source = source_for(ref)
+        made = source.manifest(ref, "m", index=tmp_path / "index")
+        proxy.forget()
+        assert source.manifest(ref, "m", index=tmp_path / "index", offline=True) == made
+        with pytest.raises(PermanentError, match=r"^unavailable: "):
+            source.manifest(ref, "m", offline=True)
+        assert proxy.seen == []
+
+
 class NoRanges(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass

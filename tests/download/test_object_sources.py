@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import attrs
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from nodeinit.config.parts import DownloadSettings
 from nodeinit.download.manifest import Manifest, ManifestFile
 from nodeinit.download.sources import source_for
-from nodeinit.download.sources.objects import ObjectSource
 from nodeinit.download.sources.places import place_of
 from nodeinit.download.sources.stores import open_store
 from nodeinit.errors import PermanentError, TemporaryError
@@ -246,8 +246,43 @@ def test_connections_are_kept_between_ranges(bucket: Bucket) -> None:
     assert open_store(place_of(ref + "/"), DownloadSettings()) is first
 
 
-def test_offline_no_socket_is_opened(bucket: Bucket, proxy: FaultProxy) -> None:
+def test_offline_what_is_remembered_is_the_answer_and_no_socket_is_opened(
+    bucket: Bucket, proxy: FaultProxy, tmp_path: Path
+) -> None:
     ref = bucket.write("m", FILES)
-    with pytest.raises(PermanentError, match="offline"):
-        ObjectSource().manifest(ref, "m", offline=True)
+    source = source_for(ref)
+    with pytest.raises(PermanentError, match=r"^unavailable: .*/m .*was not read before"):
+        source.manifest(ref, "m", offline=True, index=tmp_path)
     assert proxy.seen == []
+    made = source.manifest(ref, "m", index=tmp_path)
+    proxy.forget()
+    assert source.manifest(ref, "m", index=tmp_path, offline=True) == made
+    with pytest.raises(PermanentError, match=r"^unavailable: "):
+        source.manifest(f"{ref}2", "m", index=tmp_path, offline=True)
+    for file in tmp_path.iterdir():
+        file.write_text("{}")
+    with pytest.raises(PermanentError, match=r"^unavailable: "):
+        source.manifest(ref, "m", index=tmp_path, offline=True)
+    assert proxy.seen == []
+
+
+def test_a_warm_start_costs_one_listing_and_a_change_is_seen(
+    bucket: Bucket, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    sums = f"{hashlib.sha256(b'{}').hexdigest()}  config.json\n".encode()
+    ref = bucket.write("warm", {"config.json": b"{}", "SHA256SUMS": sums})
+    source = source_for(ref)
+    made = source.manifest(ref, "m", index=tmp_path)
+    assert len(proxy.seen) > 1
+    proxy.forget()
+    assert source.manifest(ref, "m", index=tmp_path) == made
+    assert len(proxy.seen) == 1
+    changed = sums.replace(b"config", b"changed")
+    bucket.put("warm/changed.json", b"{}")
+    bucket.put("warm/SHA256SUMS", changed)
+    again = source.manifest(ref, "m", index=tmp_path)
+    assert {file.path: bool(file.sha256) for file in again.files} == {
+        "SHA256SUMS": False,
+        "changed.json": True,
+        "config.json": False,
+    }

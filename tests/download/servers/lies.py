@@ -24,6 +24,7 @@ class Liar:
     pages: list[list[tuple[str, int | str]]] = attrs.field(factory=lambda: [[]])
     endless: bool = False
     body: bytes = b"data"
+    etag: str = "1"
     listed: int = 0
     read: list[str] = attrs.field(factory=list)
 
@@ -31,7 +32,9 @@ class Liar:
         if "list-type" in request.query:
             return web.Response(text=self._page(), content_type="application/xml")
         self.read.append(request.path)
-        return web.Response(body=self.body, headers={"ETag": '"1"', "Last-Modified": _THEN})
+        return web.Response(
+            body=self.body, headers={"ETag": f'"{self.etag}"', "Last-Modified": _THEN}
+        )
 
     def _page(self) -> str:
         number = self.listed
@@ -40,7 +43,7 @@ class Liar:
         more = self.endless or number + 1 < len(self.pages)
         contents = "".join(
             f"<Contents><Key>{escape(key.replace('%N', str(number)))}</Key><Size>{size}</Size>"
-            "<LastModified>2026-01-01T00:00:00Z</LastModified><ETag>&quot;1&quot;</ETag></Contents>"
+            f"<LastModified>2026-01-01T00:00:00Z</LastModified><ETag>&quot;{self.etag}&quot;</ETag></Contents>"
             for key, size in page
         )
         token = f"<NextContinuationToken>{number}</NextContinuationToken>" if more else ""

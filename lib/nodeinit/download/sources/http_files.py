@@ -30,6 +30,7 @@ from nodeinit.download.sources.http_index import read_index
 from nodeinit.download.sources.listing import MOST_BYTES
 from nodeinit.download.sources.plain_http import check_scheme
 from nodeinit.download.sources.ranges import RangeReader, modified_text, version_of
+from nodeinit.download.sources.remembered import Memory
 from nodeinit.download.sources.stores import NO_RETRIES, client_options
 from nodeinit.download.sources.taxonomy import Asked
 from nodeinit.download.sources.web import Answer, ask, asked_to_wait, credentials
@@ -65,14 +66,12 @@ class HttpSource:
         """Read the index, and ask for the size and version of each file that it names.
 
         Raises `PermanentError` for a URL without an index (`not_found`), and as `Source` says. With
-        `offline` it always raises: an index is not remembered.
+        `offline` the answer is what `index` remembers.
         """
         url = _checked(ref, self.settings)
+        memory = Memory(index, url)
         if offline:
-            raise PermanentError(
-                f"unavailable: {url} cannot be read offline; bring the model to a directory, or "
-                "unset experimental_configs.nodeinit.download.offline"
-            )
+            return memory.offline(model_id)
         watch = Watch(should_stop=should_stop)
         watch.check()
         found = read_index(url, self._ask)
@@ -87,7 +86,7 @@ class HttpSource:
             files: Sequence[ManifestFile] = list(pool.map(headed, found.paths))
         if found.sums is not None:
             files = checksums.with_sums(files, found.sums, f"the index at {url}")
-        return Manifest(model_id, base, files)
+        return memory.remember(Manifest(model_id, base, files))
 
     def open(
         self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None

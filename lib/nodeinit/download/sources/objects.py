@@ -20,10 +20,11 @@ import attrs
 from nodeinit.config.parts import DownloadSettings
 from nodeinit.download.manifest import Manifest, ManifestFile
 from nodeinit.download.sources import checksums
-from nodeinit.download.sources.listing import Entry, listed
+from nodeinit.download.sources.listing import listed
 from nodeinit.download.sources.places import Place, place_of
 from nodeinit.download.sources.ranges import RangeReader, version_of
-from nodeinit.download.sources.stores import CREDENTIALS, open_store
+from nodeinit.download.sources.remembered import Memory, unchanged
+from nodeinit.download.sources.stores import CREDENTIALS, name_of, open_store
 from nodeinit.download.sources.taxonomy import Asked, explaining
 from nodeinit.download.sources.waiting import delay_of_bucket
 from nodeinit.errors import PermanentError
@@ -55,17 +56,16 @@ class ObjectSource:
     ) -> Manifest:
         """List the prefix, once, and read the publisher's checksums if there are some.
 
-        Raises `PermanentError` for a prefix without files (`not_found`), for wrong or missing
-        credentials (`auth`) and for names that no directory can hold; `TemporaryError` when the
-        server cannot answer now. With `offline` it always raises: a listing is not remembered.
+        A listing that `index` remembers costs no more than itself. Raises `PermanentError` for a
+        prefix without files (`not_found`), for wrong or missing credentials (`auth`) and for names
+        that no directory can hold; `TemporaryError` when the server cannot answer now. With
+        `offline` the answer is what `index` remembers.
         """
         place = place_of(ref)
-        if offline:
-            raise PermanentError(
-                f"unavailable: {place} cannot be listed offline; bring the model to a directory, or "
-                "unset experimental_configs.nodeinit.download.offline"
-            )
         store = self._store(place)
+        memory = Memory(index, f"{place} ({name_of(store)})")
+        if offline:
+            return memory.offline(model_id)
         with explaining(_asked(place, "list the files", store)):
             entries = listed(store, place, self.settings.stall, should_stop)
         if not entries:
@@ -74,21 +74,15 @@ class ObjectSource:
                 f"{place.prefix + '/' if place.prefix else 'its root'!r} ({place}); check the "
                 "prefix: no other source is asked instead"
             )
-        files: Sequence[ManifestFile] = [
-            ManifestFile(entry.path, entry.size, version=version_of(entry.etag))
-            for entry in entries
+        listing = [
+            ManifestFile(one.path, one.size, version=version_of(one.etag)) for one in entries
         ]
-        files = self._with_md5(place, entries, files)
-        for name in checksums.NAMES:
-            file = next((file for file in files if file.path == name), None)
-            where = f"{name} in {place}"
-            if file is None or file.size > checksums.MOST_BYTES:
-                continue
-            sums = checksums.parsed(name, self._body(place, file), where)
-            if sums is not None:
-                files = checksums.with_sums(files, sums, where)
-                break
-        return Manifest(model_id, place.ref, files)
+        now = Manifest(model_id, place.ref, listing)
+        known = unchanged(memory.manifest(model_id), now)
+        if known is not None:
+            return known
+        files = self._with_sums(place, self._with_md5(place, now.files))
+        return memory.remember(attrs.evolve(now, files=files))
 
     def open(
         self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None
@@ -113,9 +107,19 @@ class ObjectSource:
         with closing(self.open(place.ref, file)) as reader:
             return b"".join(iter(lambda: reader.read(1 << 20), b""))
 
-    def _with_md5(
-        self, place: Place, entries: Sequence[Entry], files: Sequence[ManifestFile]
-    ) -> Sequence[ManifestFile]:
+    def _with_sums(self, place: Place, files: Sequence[ManifestFile]) -> Sequence[ManifestFile]:
+        """The files with the sha256 that the publisher gives, if he does."""
+        for name in checksums.NAMES:
+            file = next((file for file in files if file.path == name), None)
+            if file is None or file.size > checksums.MOST_BYTES:
+                continue
+            where = f"{name} in {place}"
+            sums = checksums.parsed(name, self._body(place, file), where)
+            if sums is not None:
+                return checksums.with_sums(files, sums, where)
+        return files
+
+    def _with_md5(self, place: Place, files: Sequence[ManifestFile]) -> Sequence[ManifestFile]:
         """The files with the MD5 that their ETags are, if the smallest file's ETag is its MD5.
 
         An encrypted object's ETag (SSE-KMS, SSE-C) only looks like one; encryption is the same for

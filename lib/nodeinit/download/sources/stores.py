@@ -84,6 +84,12 @@ def client_options(settings: DownloadSettings, endpoint: str) -> Any:
     }
 
 
+def name_of(store: Any) -> str:
+    """A bucket of a server; of a store's config only what says where it is."""
+    places = [value for key, value in store.config.items() if "endpoint" in key or "url" in key]
+    return " ".join([repr(store), *places])
+
+
 # The caller tries again, and waits as long as the server asks; obstore would not.
 NO_RETRIES: Any = {"max_retries": 0}
 

@@ -13,6 +13,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from nodeinit.download.sources.stores import name_of
 from nodeinit.download.sources.web import asked_to_wait
 
 _VALID = timedelta(seconds=60)  # of the signature
@@ -25,7 +26,7 @@ def delay_of_bucket(store: Any, key: str) -> float | None:
     import obstore
     from obstore.exceptions import BaseError
 
-    name = _name(store)
+    name = name_of(store)
     with _lock:
         left = _until.get(name, 0.0) - time.monotonic()
         if left > 0:
@@ -40,9 +41,3 @@ def delay_of_bucket(store: Any, key: str) -> float | None:
         if delay is not None:
             _until[name] = time.monotonic() + delay
         return delay
-
-
-def _name(store: Any) -> str:
-    """A bucket of a server; of a store's config only what says where it is."""
-    places = [value for key, value in store.config.items() if "endpoint" in key or "url" in key]
-    return " ".join([repr(store), *places])
