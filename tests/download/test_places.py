@@ -125,6 +125,8 @@ def test_keys_come_from_a_profile(
     )
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
     assert config_of("s3://b/x", monkeypatch)["access_key_id"] == "one"
+    file.write_text(file.read_text().replace("one", "renewed"))
+    assert config_of("s3://b/x", monkeypatch)["access_key_id"] == "renewed"
     config = config_of("s3://b/x", monkeypatch, AWS_PROFILE="other")
     assert (config["access_key_id"], config["session_token"]) == ("three", "five")
     config = config_of("s3://b/x", monkeypatch, AWS_ACCESS_KEY_ID="mine", AWS_SECRET_ACCESS_KEY="x")

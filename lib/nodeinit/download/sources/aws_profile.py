@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import configparser
 from pathlib import Path
-from typing import Any
 
 from nodeinit.errors import PermanentError
 
@@ -18,15 +17,11 @@ _OTHERS = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_SKIP_SIGNATURE",
 )
-_NAMES = {
-    "aws_access_key_id": "access_key_id",
-    "aws_secret_access_key": "secret_access_key",
-    "aws_session_token": "session_token",
-}
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
-def profile_keys(given: dict[str, str]) -> dict[str, Any]:
-    """The part of a store's config that the user's profile gives; empty where others give it.
+def profile_keys(given: dict[str, str]) -> dict[str, str]:
+    """The variables that the user's profile stands for; none where others give the keys.
 
     Raises `PermanentError` for a profile that was asked for by name and cannot be had.
     """
@@ -42,8 +37,8 @@ def profile_keys(given: dict[str, str]) -> dict[str, Any]:
         # Not the error's own text: it quotes lines of the file.
         raise PermanentError(f"auth: {file} cannot be read as a file of AWS profiles") from None
     section = dict(parser[name or "default"]) if parser.has_section(name or "default") else {}
-    keys = {ours: section[theirs] for theirs, ours in _NAMES.items() if section.get(theirs)}
-    if "access_key_id" in keys and "secret_access_key" in keys:
+    keys = {key: section[key.lower()] for key in _KEYS if section.get(key.lower())}
+    if {*_KEYS[:2]} <= set(keys):
         return keys
     if not name:
         return {}

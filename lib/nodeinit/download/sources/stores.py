@@ -69,8 +69,11 @@ def open_store(
     environment that cannot be used, and lets errors of `obstore` through.
     """
     names = os.environ if environ is None else environ
-    given = tuple(sorted(pair for pair in names.items() if pair[0].startswith(_OURS)))
-    return _open(place.kind, place.bucket, place.account, place.anonymous, settings, given)
+    given = {name: value for name, value in names.items() if name.startswith(_OURS)}
+    if place.kind == "s3" and not place.anonymous:
+        given |= profile_keys(given)  # read each time: a file of credentials is renewed by others
+    what = tuple(sorted(given.items()))
+    return _open(place.kind, place.bucket, place.account, place.anonymous, settings, what)
 
 
 def client_options(settings: DownloadSettings, endpoint: str) -> Any:
@@ -124,7 +127,8 @@ def _s3(bucket: str, anonymous: bool, settings: DownloadSettings, given: dict[st
     endpoint = given.get(name, "").rstrip("/")
     check_scheme(endpoint, name, settings)
     config: Any = _handed_on("s3", given)
-    config |= {"skip_signature": True} if anonymous else profile_keys(given)
+    if anonymous:
+        config["skip_signature"] = True
     if given.get("AWS_S3_ADDRESSING_STYLE") == "virtual":
         config["virtual_hosted_style_request"] = True
         if endpoint:
