@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,28 @@ def test_keys_come_from_a_profile(
     with pytest.raises(PermanentError, match=r"^auth: .*cannot be read") as no:
         config_of("s3://b/x", monkeypatch)
     assert "planted" not in str(no.value)
+
+
+def test_the_region_comes_from_a_profile_too(
+    no_credentials: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "config"
+    file.write_text("[default]\nregion = eu-one\n[profile other]\nregion = eu-two\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(file))
+    assert config_of("s3://anonymous@b/x", monkeypatch)["region"] == "eu-one"
+    monkeypatch.setenv("AWS_PROFILE", "other")
+    assert config_of("s3://anonymous@b/x", monkeypatch)["region"] == "eu-two"
+    assert config_of("s3://anonymous@b/x", monkeypatch, AWS_REGION="mine")["region"] == "mine"
+
+
+def test_the_client_of_buckets_is_imported_only_when_one_is_opened() -> None:
+    code = (
+        "import sys, nodeinit\n"
+        "from nodeinit.download.sources import source_for\n"
+        "source_for('s3://b/x'), source_for('https://h/x')\n"
+        "assert 'obstore' not in sys.modules, 'too soon'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_connection_string_is_that_of_its_account(

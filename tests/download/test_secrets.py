@@ -6,7 +6,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 import attrs
 import pytest
@@ -22,6 +22,7 @@ from nodeinit.download.sources.stores import open_store
 from nodeinit.download.store import published_path
 from nodeinit.errors import NodeInitError
 from tests.download.proxy import FaultProxy, hang_up, refuse, reset
+from tests.download.servers.azurite import sas_token
 from tests.download.servers.bucket import Bucket
 from tests.download.trees import ALL, MODEL
 
@@ -132,3 +133,32 @@ def test_in_errors_of_an_environment_that_is_wrong(
             looked.error(lambda: source_for(bucket.ref).manifest(bucket.ref, "m"))
     mistaken = bucket.ref.replace("://", f"://user:{bucket.secret}@", 1)
     looked.error(lambda: source_for(mistaken).manifest(mistaken, "m"))
+
+
+def test_a_shared_access_signature_opens_the_container_and_is_shown_nowhere(
+    azure: Bucket,
+    no_credentials: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is in the URL of every request."""
+    caplog.set_level(logging.DEBUG)
+    token = sas_token()
+    signature = parse_qs(token)["sig"][0]
+    looked = Looked([signature, quote(signature, safe="")])
+    ref = azure.write("sas", MODEL)
+    with FaultProxy(azure.url) as proxy:
+        monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", token)
+        endpoint = azure.environment["AZURE_STORAGE_ENDPOINT"].replace(azure.url, proxy.url)
+        monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", endpoint)
+        made = source_for(ref).manifest(ref, "m")
+        assert len(made.files) == len(MODEL)
+        assert "sig=" in proxy.seen[0].target
+        for fault in (refuse(403, times=None), refuse(500, times=None), hang_up(times=None)):
+            proxy.faults = [fault]
+            looked.error(lambda: source_for(ref).manifest(ref, "m"))
+            looked.error(lambda: source_for(ref).open(ref, made.files[0]))
+        proxy.faults = [refuse(429, retry_after=1, times=None)]
+        looked.error(lambda: source_for(ref).manifest(ref, "m"))
+    looked.texts += [caplog.text, repr(made)]
+    looked.assert_clean()

@@ -11,9 +11,11 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -55,6 +57,15 @@ def azurite(directory: Path) -> Iterator[Bucket]:
             secret=SECRET,
             put=lambda key, data: store.put(key, data),
         )
+
+
+def sas_token() -> str:
+    """A shared access signature that lets one list and read the account's blobs for a day."""
+    until = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    given = {"sp": "rl", "ss": "b", "srt": "sco", "se": until, "sv": "2022-11-02"}
+    signed = "\n".join([ACCOUNT, "rl", "b", "sco", "", until, "", "", "2022-11-02", "", ""])
+    mac = hmac.new(base64.b64decode(SECRET), signed.encode(), hashlib.sha256).digest()
+    return urlencode({**given, "sig": base64.b64encode(mac).decode()})
 
 
 def _store(url: str) -> Any:

@@ -1,4 +1,4 @@
-"""Keys from `~/.aws/credentials`, which `obstore` leaves to others.
+"""Keys from `~/.aws/credentials` and a region from `~/.aws/config`, which `obstore` does not read.
 
 The user's own variables come first, then the role of a pod or a task, as for every AWS client.
 """
@@ -28,15 +28,8 @@ def profile_keys(given: dict[str, str]) -> dict[str, str]:
     if any(given.get(name) for name in _OTHERS):
         return {}
     name = given.get("AWS_PROFILE")
-    home = Path(given.get("HOME", "/nonexistent"))
-    file = Path(given.get("AWS_SHARED_CREDENTIALS_FILE", home / ".aws" / "credentials"))
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read(file, encoding="utf-8")
-    except (OSError, configparser.Error, UnicodeDecodeError):
-        # Not the error's own text: it quotes lines of the file.
-        raise PermanentError(f"auth: {file} cannot be read as a file of AWS profiles") from None
-    section = dict(parser[name or "default"]) if parser.has_section(name or "default") else {}
+    file = _file(given, "AWS_SHARED_CREDENTIALS_FILE", "credentials")
+    section = _section(file, name or "default")
     keys = {key: section[key.lower()] for key in _KEYS if section.get(key.lower())}
     if {*_KEYS[:2]} <= set(keys):
         return keys
@@ -47,3 +40,28 @@ def profile_keys(given: dict[str, str]) -> dict[str, str]:
         "of another kind put its keys into the environment: "
         f"eval $(aws configure export-credentials --profile {name} --format env)"
     )
+
+
+def profile_region(given: dict[str, str]) -> dict[str, str]:
+    """The region that the user's profile names; none where a variable gives one."""
+    if given.get("AWS_REGION") or given.get("AWS_DEFAULT_REGION"):
+        return {}
+    name = given.get("AWS_PROFILE") or "default"
+    file = _file(given, "AWS_CONFIG_FILE", "config")
+    region = _section(file, name if name == "default" else f"profile {name}").get("region")
+    return {"AWS_REGION": region} if region else {}
+
+
+def _file(given: dict[str, str], variable: str, name: str) -> Path:
+    home = Path(given.get("HOME", "/nonexistent"))
+    return Path(given.get(variable) or home / ".aws" / name).expanduser()
+
+
+def _section(file: Path, name: str) -> dict[str, str]:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read(file, encoding="utf-8")
+    except (OSError, configparser.Error, UnicodeDecodeError):
+        # Not the error's own text: it quotes lines of the file.
+        raise PermanentError(f"auth: {file} cannot be read as a file of AWS profiles") from None
+    return dict(parser[name]) if parser.has_section(name) else {}

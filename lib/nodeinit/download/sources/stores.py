@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nodeinit.config.parts import DownloadSettings
-from nodeinit.download.sources.aws_profile import profile_keys
+from nodeinit.download.sources.aws_profile import profile_keys, profile_region
 from nodeinit.download.sources.places import Place
 from nodeinit.download.sources.plain_http import check_scheme, is_plain
 from nodeinit.errors import PermanentError
@@ -70,8 +70,9 @@ def open_store(
     """
     names = os.environ if environ is None else environ
     given = {name: value for name, value in names.items() if name.startswith(_OURS)}
-    if place.kind == "s3" and not place.anonymous:
-        given |= profile_keys(given)  # read each time: a file of credentials is renewed by others
+    if place.kind == "s3":  # read each time: a file of credentials is renewed by others
+        given |= profile_region(given)
+        given |= {} if place.anonymous else profile_keys(given)
     what = tuple(sorted(given.items()))
     return _open(place.kind, place.bucket, place.account, place.anonymous, settings, what)
 
