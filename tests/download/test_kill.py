@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +83,48 @@ def test_a_fetch_may_be_killed_at_any_moment(
             assert staged(root) == []
         assert moment > 40, "there are more moments than that, if they are counted"
         assert kept == {True, False}, "some moments are before the publication and some after it"
+
+
+BIG = {
+    "config.json": b"{}",
+    "a.safetensors": tensors(random.Random(1).randbytes(90_000)),
+    "b.safetensors": tensors(random.Random(2).randbytes(50_000)),
+    "c.dat": random.Random(3).randbytes(4096 * 5),
+}
+CHUNK, STREAMS = 4096, 2  # of the victim
+
+
+@pytest.mark.parametrize("kills", [30, pytest.param(500, marks=pytest.mark.slow)])
+def test_what_a_kill_costs_is_a_chunk_a_stream(victim: Victim, kills: int) -> None:
+    """Killed again and again at random moments, while a reader watches the published path."""
+    draw = random.Random(kills)
+    left, lives = kills, []
+    with scratch() as directory:
+        manifest = model(directory / "model", BIG)
+        root, served = directory / "store", directory / "served"
+        path = published_path(root, manifest)
+        while left > 0:
+            shutil.rmtree(root, ignore_errors=True)
+            served.write_text("")
+            killed = 0
+            while True:
+                die_at = draw.randint(1, 160)
+                victim.send(
+                    job(manifest, ALL, path, die_at=die_at, served=str(served), concurrency=STREAMS)
+                )
+                watch_until_answered(victim, manifest, path)
+                if "fetched" in victim.hear():
+                    victim.hear()
+                    break
+                killed += 1
+                honest(manifest, path)
+            assert {name: data for name, (_, data) in published(path).items()} == BIG
+            assert staged(root) == []
+            passed = sum(map(int, served.read_text().split()))
+            assert manifest.size <= passed <= manifest.size + killed * STREAMS * CHUNK
+            left -= killed
+            lives.append(killed)
+    assert max(lives) > 2, "some fetches were killed more than twice before they ended"
 
 
 def watch_until_answered(victim: Victim, manifest: Manifest, path: Path) -> None:

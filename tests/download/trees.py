@@ -96,6 +96,7 @@ class Faulty:
     persistent: bool = False
     noise: int = 0
     on_open: Callable[[], None] = lambda: None
+    served: Callable[[int], None] = lambda count: None
 
     def manifest(self, ref: str, model_id: str, **options: object) -> Manifest:
         return LocalSource().manifest(ref, model_id)
@@ -109,6 +110,7 @@ class Faulty:
 
     def strike(self, chunk: bytes) -> bytes:
         self.passed += len(chunk)
+        self.served(len(chunk))
         if not self.fault or self.passed <= self.after or (self.struck and not self.persistent):
             return chunk
         if self.fault == "eio":

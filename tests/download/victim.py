@@ -2,7 +2,8 @@
 
 Reads one job per line as JSON, forks, and lets the child bring. The child counts everything that it
 asks the system for (files opened, renamed, removed, …) and each chunk that it copies; at the moment
-`die_at` it sends itself a SIGKILL. With `hold` it prints `{"held": true}` when it first reads the
+`die_at` it sends itself a SIGKILL. With `served` it appends the size of whatever
+the source gives to that file. With `hold` it prints `{"held": true}` when it first reads the
 source and waits for another line, `"die"` or anything else. The parent answers each job with how
 the child ended.
 """
@@ -13,8 +14,10 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
+from nodeinit.config.parts import DownloadSettings
 from nodeinit.context import NodeModelDownloadable
 from nodeinit.download import parts, work
 from nodeinit.download.fetch import bring
@@ -26,6 +29,13 @@ COUNTED = ("open", "os.", "shutil.", "victim.")
 
 def say(**answer: Any) -> None:
     print(json.dumps(answer), flush=True)
+
+
+def served(file: str | None) -> Callable[[int], None]:
+    if file is None:
+        return lambda count: None
+    log = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    return lambda count: os.write(log, f"{count}\n".encode()) and None
 
 
 def bring_it(job: dict[str, Any]) -> None:
@@ -64,7 +74,8 @@ def bring_it(job: dict[str, Any]) -> None:
         NodeModelDownloadable(job["mode"]),
         job["path"],
         name=job.get("name", "victim"),
-        source=Faulty(on_open=hold),
+        source=Faulty(on_open=hold, served=served(job.get("served"))),
+        settings=DownloadSettings(concurrency=job.get("concurrency", 8)),
         on_progress=heard,
         should_stop=chunk,
         rehash=job.get("rehash", False),

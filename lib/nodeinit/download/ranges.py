@@ -51,7 +51,7 @@ class Transfer:
         self._telling = threading.Lock()
         self._ahead = deque(parts)
         self._tasks: deque[Task] = deque()
-        self._streams: list[Stream] = []
+        self._streams: dict[Stream, threading.Thread] = {}
         self._threads: list[threading.Thread] = []
         self._open: list[Part] = []
         self._left = len(parts)
@@ -80,13 +80,13 @@ class Transfer:
 
     def _start_stream(self) -> None:
         stream = Stream()
-        self._streams.append(stream)
-        self._start(lambda: self._stream(stream))
+        self._streams[stream] = self._start(lambda: self._stream(stream))
 
-    def _start(self, work: Callable[[], None]) -> None:
+    def _start(self, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
         self._threads = [*(old for old in self._threads if old.is_alive()), thread]
         thread.start()
+        return thread
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
@@ -188,7 +188,7 @@ class Transfer:
     def _find_stalled(self) -> None:
         patience, now = self._settings.stall, time.monotonic()
         silent_since = self._line.is_silent_since
-        busy = [(stream, stream.busy_since) for stream in self._streams]
+        busy = [(stream, stream.busy_since) for stream in list(self._streams)]
         for stream, since in busy:
             if since is None or now - since <= patience or stream.task is None:
                 continue
@@ -200,7 +200,7 @@ class Transfer:
                 raise error
             if not self._line.give_up(stream, since):
                 continue
-            self._streams.remove(stream)
+            self._threads.remove(self._streams.pop(stream))  # nobody waits for it any more
             if task.tries + 1 >= TRIES:
                 raise error
             logger.warning("%s; it is asked for again", error)
