@@ -256,19 +256,21 @@ source.bring(made.source, made.files, Path(directory), watch)
 
 
 def test_a_parent_that_is_killed_takes_the_process_along(far: World, proxy: FaultProxy) -> None:
-    proxy.bandwidth = SLOW
+    # It hears nothing, so it has nothing to say, and cannot notice that nobody listens.
+    proxy.add(stall(after=100_000, times=None, path="/cdn/"))
     (far.root / "brought").mkdir()
     command = [sys.executable, "-c", _PARENT, REPO]
     command += [str(far.root / "brought"), str(far.root / "index")]
     parent = subprocess.Popen(command, env={**os.environ, **far.env})
     try:
-        until(lambda: proxy.sent > 50_000 and children_of(parent.pid))
+        until(lambda: proxy.sent >= 100_000 and children_of(parent.pid))
+        time.sleep(0.5)  # for the last of its words
         [child] = children_of(parent.pid)
     finally:
         parent.kill()
         parent.wait()
-    until(lambda: not is_alive(child))
-    proxy.bandwidth = None
+    until(lambda: not is_alive(child), patience=4)  # the library's own patience is 10
+    proxy.faults.clear()
     assert tree(into(far)) == MODEL
 
 
