@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from nodeinit.config.parts import DownloadSettings
+from nodeinit.download.manifest import ManifestFile
 from nodeinit.download.store import is_complete, published_path
 from nodeinit.download.tiny_model import make_tiny_model
 from nodeinit.download.watch import Stopped
@@ -50,6 +52,31 @@ def test_a_tokenizer_comes_without_weights(world: World) -> None:
     world.bring()
     assert world.bytes_at(result.path) == MODEL
     assert world.hub.count("GET /org/model/resolve/") + world.hub.count("GET /cdn/") == len(MODEL)
+
+
+class Others:
+    """Hosts that have nothing, and note what they are offered."""
+
+    def __init__(self) -> None:
+        self.offered: list[str] = []
+
+    def bring(self, *_: object) -> list[ManifestFile]:
+        return []
+
+    def finished(self, file: ManifestFile, _path: Path) -> None:
+        self.offered.append(file.path)
+
+
+@pytest.mark.parametrize("why", ["bandwidth", "others"])
+def test_where_a_library_will_not_do_ranges_are_read(world: World, why: str) -> None:
+    """It knows no cap, and shows no file before the last is there."""
+    world.hub.add(REPO, MODEL)
+    others = Others() if why == "others" else None
+    settings = DownloadSettings(bandwidth=10**9 if why == "bandwidth" else None)
+    result = world.bring(relay=others, settings=settings)
+    assert world.bytes_at(result.path) == MODEL
+    assert world.hub.count("HEAD ") == 0
+    assert others is None or sorted(others.offered) == sorted(MODEL)
 
 
 @pytest.mark.parametrize("path", ["/cdn/", "/config.json"])

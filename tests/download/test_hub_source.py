@@ -221,6 +221,26 @@ def test_parts_of_files_are_read_and_no_token_leaves_the_hub(world: World) -> No
     assert shown == {(True, ""), (False, TOKEN)}
 
 
+def test_a_hub_is_asked_once_where_a_file_is(world: World) -> None:
+    """Its rate limits count; what it redirects to does not mind, while its signature is good."""
+    world.hub.add(REPO, MODEL, private=True)
+    world = world.with_env(HF_TOKEN=TOKEN)
+    made, source = world.manifest(), world.source
+    [file] = [file for file in made.files if file.sha256]
+
+    def part(offset: int) -> bytes:
+        with source.open(made.source, file, offset, 100) as reader:
+            return reader.read(100)
+
+    for offset in range(0, 1000, 100):
+        assert part(offset) == MODEL[file.path][offset : offset + 100]
+    assert world.hub.count("/resolve/") == 1
+    world.hub.signature += 1
+    assert part(0) == MODEL[file.path][:100]
+    assert world.hub.count("/resolve/") == 2
+    assert {one.token for one in world.hub.asked if "/cdn/" in one.path} == {""}
+
+
 def test_a_line_that_breaks_is_temporary(world: World) -> None:
     world.hub.add(REPO, MODEL)
     file = next(file for file in world.manifest().files if file.sha256)

@@ -79,7 +79,10 @@ class Staging:
         """Bring files from their source, in its way or by ranges."""
         if not files:
             return
-        if hasattr(origin, "bring"):
+        # A library knows no bound, and all that it brings is there at once, at the end: too late for
+        # other hosts that wait for the first files.
+        alone = tell is _no_one and self.settings.bandwidth is None
+        if alone and hasattr(origin, "bring"):
             brought = let_bring(
                 cast("Bringer", origin),
                 self.manifest,

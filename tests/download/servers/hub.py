@@ -78,6 +78,7 @@ class HubServer:
         self.tokens = {"hf_goodgoodgoodgood1"}
         self.repos: dict[str, Repo] = {}
         self.asked: list[Asked] = []
+        self.signature = 1  # of addresses that are redirected to; those with another are refused
         self.overrides: dict[str, Any] = {}  # answers to give as they are, by a part of the path
         self._directory = directory
         self._cas = directory / "cas"
@@ -190,10 +191,12 @@ class HubServer:
             headers |= {"X-Xet-Hash": entry.xet, "X-Xet-Refresh-Route": refresh}
             headers["Link"] = f'<{refresh}>; rel="xet-auth"'
         port = request.host.rpartition(":")[2]
-        headers["Location"] = f"http://localhost:{port}/cdn/{entry.sha256}"
+        headers["Location"] = f"http://localhost:{port}/cdn/{entry.sha256}?signed={self.signature}"
         return web.Response(status=302, headers=headers)
 
     async def _cdn(self, request: web.Request) -> web.StreamResponse:
+        if request.query.get("signed") != str(self.signature):
+            return web.Response(status=403)
         sha256 = request.match_info["sha256"]
         return web.FileResponse(self._directory / "blobs" / sha256, headers={"ETag": f'"{sha256}"'})
 

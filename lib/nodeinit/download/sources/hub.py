@@ -21,6 +21,7 @@ from nodeinit.download.sources import hub_listing
 from nodeinit.download.sources.hub_bring import Job, bring
 from nodeinit.download.sources.hub_http import Hub, explaining
 from nodeinit.download.sources.hub_index import HubIndex
+from nodeinit.download.sources.hub_moves import Moves
 from nodeinit.download.sources.hub_names import HubRef
 from nodeinit.errors import PermanentError
 
@@ -37,6 +38,7 @@ class HubSource:
 
     settings: DownloadSettings | None = None
     environ: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+    _moved: Moves = attrs.field(factory=Moves, init=False, repr=False, eq=False)
     _brought: set[tuple[str, str]] = attrs.field(factory=set, init=False, repr=False, eq=False)
 
     def manifest(
@@ -103,7 +105,8 @@ class HubSource:
         if wants_part:
             headers["range"] = f"bytes={offset}-{end}"
         hub = self._hub(here)
-        with hub.streaming(hub.url_of(here.commit, file.path), headers, file.path) as response:
+        url = hub.url_of(here.commit, file.path)
+        with self._moved.streaming(hub, url, headers, file.path) as response:
             skip = offset if wants_part and response.status_code != 206 else 0
             if skip > 2**20:
                 raise PermanentError(

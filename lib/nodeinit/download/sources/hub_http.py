@@ -87,7 +87,7 @@ class Hub:
 
         # Not the library's own headers: to fill them in it asks the hub for what nobody needs.
         sent = {"user-agent": f"nodeinit; hf_hub/{__version__}", **headers}
-        if self.token is not None:
+        if self.token is not None and url.startswith(f"{self.ref.endpoint}/"):
             sent["authorization"] = f"Bearer {self.token}"
         with (
             explaining(self.ref, file, has_token=self.token is not None),
