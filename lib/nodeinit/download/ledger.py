@@ -21,9 +21,12 @@ _CHUNK = re.compile(r"(\d+) ([0-9a-f]{32})")
 _WHOLE = re.compile(r"whole ([0-9a-f]{64})")
 
 
-def digest_of_chunk(data: bytes | memoryview) -> str:
-    """What tells a chunk from a torn or lost one."""
-    return hashlib.sha256(data).hexdigest()[:32]
+def digest_of_chunk(*pieces: bytes) -> str:
+    """What tells a chunk, given in pieces, from a torn or lost one."""
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()[:32]
 
 
 class Ledger:

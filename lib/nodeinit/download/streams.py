@@ -39,7 +39,8 @@ class GivenUpError(Exception):
 class Task:
     """A range of a file: bytes from `position`, before which all is written, to `end`.
 
-    `again` is set when the bytes were counted before.
+    `again` is set when the bytes were counted before. `pieces` are those of a chunk that is not
+    whole yet, as they came: put together they would be copied, and `held` is their size.
     """
 
     part: Part
@@ -47,7 +48,8 @@ class Task:
     end: int
     tries: int = 0
     again: bool = False
-    buffer: bytearray = attrs.field(factory=bytearray, init=False)
+    pieces: list[bytes] = attrs.field(factory=list, init=False)
+    held: int = attrs.field(default=0, init=False)
 
 
 @attrs.define(eq=False)
@@ -182,7 +184,7 @@ def read_range(line: Line, stream: Stream, task: Task) -> None:
             _read_on(line, stream, task)
             if task.position == task.end:
                 return
-            here = task.position + len(task.buffer)
+            here = task.position + task.held
             if here == ended_at:  # twice at the same place: that is where it ends
                 raise changed(
                     line.named(task.part.file), f"has {here} bytes instead of {task.part.file.size}"
@@ -206,9 +208,9 @@ def changed(where: str, how: str) -> PermanentError:
 
 def _read_on(line: Line, stream: Stream, task: Task) -> None:
     """Read from where the last try got to, as far as the source gives."""
-    file, buffer = task.part.file, task.buffer
+    file = task.part.file
     where = line.named(file)
-    position = task.position + len(buffer)
+    position = task.position + task.held
     line.ask(stream)
     with (
         explaining("read", where),
@@ -223,16 +225,17 @@ def _read_on(line: Line, stream: Stream, task: Task) -> None:
                 return
             if len(data) > want:
                 raise PermanentError(f"unsupported: {where}: its source gave more than was asked")
-            buffer += data
+            task.pieces.append(data)
+            task.held += len(data)
             position += len(data)
             line.count(stream, len(data))
             if position == chunk_end:
-                with line.writing(stream), memoryview(buffer) as chunk:
-                    task.part.put(task.position, chunk)
+                with line.writing(stream):
+                    task.part.put(task.position, task.pieces)
                     task.position = position
                 if not task.again:
-                    line.watch.advance(file.path, len(buffer))
-                buffer.clear()
+                    line.watch.advance(file.path, task.held)
+                task.pieces, task.held = [], 0
                 line.ask(stream)
         if task.end == file.size and reader.read(1):
             raise changed(where, f"has more than {file.size} bytes")
