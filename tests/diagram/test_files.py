@@ -34,13 +34,13 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 def test_what_was_written_has_not_drifted(install: Install, tmp_path: Path) -> None:
     wrote = update(tmp_path / "new")
 
-    names = {"README.md", "small.json", "small.md", "small.mmd"}
+    names = {"README.md", "small.json", "small.md", "small.mmd", "small.svg"}
     assert {path.name for path in wrote} == names
     assert check(tmp_path / "new") == []
     assert update(tmp_path / "new") == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "small.json", "small.md", "small.mmd"])
+@pytest.mark.parametrize("name", ["README.md", "small.json", "small.md", "small.mmd", "small.svg"])
 def test_any_difference_is_found_and_mended(name: str, install: Install, tmp_path: Path) -> None:
     update(tmp_path)
     path = tmp_path / name
@@ -60,7 +60,7 @@ def test_files_of_no_machine_are_named_and_left_alone(install: Install, tmp_path
     update(tmp_path)
     install("small")
 
-    strays = [tmp_path / f"gone.{format}" for format in ("json", "md", "mmd")]
+    strays = [tmp_path / f"gone.{format}" for format in ("json", "md", "mmd", "svg")]
     assert check(tmp_path) == strays
     update(tmp_path)
     assert all(path.exists() for path in strays)
@@ -81,8 +81,9 @@ def test_every_machine_has_one_place_in_the_gallery() -> None:
     page = with_diagram(with_diagram(page, "a", "A2 \\1\n"), "b.c", "B2\n")
 
     assert page.count("```mermaid\n") == 2
-    assert "<!-- begin a -->\n```mermaid\nA2 \\1\n```\n<!-- end a -->" in page
-    assert "<!-- begin b.c -->\n```mermaid\nB2\n```\n<!-- end b.c -->" in page
+    assert page.count("```mermaid\nA2 \\1\n```\n<!-- end a -->") == 1
+    assert page.count("<!-- begin b.c -->\n![The machine b.c](b.c.svg)\n") == 1
+    assert "```mermaid\nB2\n```\n<!-- end b.c -->" in page
     assert "A1" not in page
     assert page.index("## a") < page.index("## b.c")
 
@@ -96,6 +97,7 @@ def test_only_named_machines_are_written(install: Install, tmp_path: Path) -> No
         "two.json",
         "two.md",
         "two.mmd",
+        "two.svg",
     ]
     assert to_mermaid(SMALL) in (tmp_path / "README.md").read_text("utf-8")
 

@@ -16,11 +16,13 @@ from nodeinit.cli.machines import STANDARD, find_machine
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write; its suffix is the format (.mmd, .md, .json). Default: stdout.",
+    help="The file to write; its suffix is the format (.svg, .mmd, .md, .json). Default: stdout.",
 )
-@click.option("--format", "format_", help="The format: mmd (Mermaid, the default), md or json.")
+@click.option(
+    "--format", "format_", help="The format: mmd (Mermaid, the default), svg, md or json."
+)
 def diagram(machine: str, output: Path | None, format_: str | None) -> None:
-    """Draw a machine: as a Mermaid diagram, a Markdown table, or JSON.
+    """Draw a machine: as an SVG, a Mermaid diagram, a Markdown table, or JSON.
 
     MACHINE is an installed machine or MODULE:ATTR.
     """

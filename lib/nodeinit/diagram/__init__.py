@@ -12,6 +12,7 @@ from nodeinit.diagram.registry import (
     render,
     to_json,
     to_mermaid,
+    to_svg,
     to_table,
     write,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "render",
     "to_json",
     "to_mermaid",
+    "to_svg",
     "to_table",
     "write",
 ]

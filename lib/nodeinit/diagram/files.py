@@ -18,8 +18,8 @@ from nodeinit.diagram.writing import write_text
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm.registry import load_machine, machines
 
-FORMATS = ("mmd", "md", "json")
-"""What is committed of each machine: a picture, a table, and the canonical form."""
+FORMATS = ("svg", "mmd", "md", "json")
+"""What is committed of each machine: two pictures, a table, and the canonical form."""
 
 GALLERY = "README.md"
 

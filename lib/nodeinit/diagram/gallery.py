@@ -19,7 +19,10 @@ def with_diagram(page: str, name: str, mermaid: str) -> str:
     yet gets a section at its end. The rest of the page is left as people wrote it.
     """
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    block = f"{begin}\n```mermaid\n{mermaid}```\n{end}"
+    picture = f"![The machine {name}]({name}.svg)"
+    block = (
+        f"{begin}\n{picture}\n\nThe same, as Mermaid draws it:\n\n```mermaid\n{mermaid}```\n{end}"
+    )
     there = re.compile(f"^{re.escape(begin)}$.*?^{re.escape(end)}$", re.DOTALL | re.MULTILINE)
     if there.search(page):
         return there.sub(lambda _: block, page)

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+from nodeinit.diagram.great import machine_svg
 from nodeinit.diagram.ir import diagram_of
 from nodeinit.diagram.mermaid import render_mermaid
 from nodeinit.diagram.table import render_table
 from nodeinit.diagram.writing import write_text
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm.definition import Definition
+from nodeinit.fsm.policy import Policy
 
 Renderer: TypeAlias = Callable[[Definition], str]
 """Turns a definition into the text of a file. The same definition must give the same text."""
@@ -21,6 +23,11 @@ Renderer: TypeAlias = Callable[[Definition], str]
 def to_mermaid(definition: Definition) -> str:
     """A machine as the source of a Mermaid state diagram."""
     return render_mermaid(diagram_of(definition))
+
+
+def to_svg(definition: Definition, policy: Policy | None = None) -> str:
+    """A machine as an SVG; with a policy, its phases say how patient it is with them."""
+    return machine_svg(diagram_of(definition), policy)
 
 
 def to_table(definition: Definition) -> str:
@@ -33,7 +40,12 @@ def to_json(definition: Definition) -> str:
     return json.dumps(definition.to_dict(), indent=2) + "\n"
 
 
-_renderers: dict[str, Renderer] = {"mmd": to_mermaid, "md": to_table, "json": to_json}
+_renderers: dict[str, Renderer] = {
+    "svg": to_svg,
+    "mmd": to_mermaid,
+    "md": to_table,
+    "json": to_json,
+}
 
 
 def formats() -> tuple[str, ...]:

@@ -70,6 +70,11 @@ class Canvas:
         """A straight line."""
         self.path(f"M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}", kind)
 
+    def dot(self, x: float, y: float, radius: float) -> None:
+        """A filled circle around a point."""
+        place = f'cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}"'
+        self._lines.append(f'<circle {place} class="dot"/>')
+
     def text(self, x: float, y: float, text: str, kind: str, anchor: str = "start") -> None:
         """A line of text with the top of its line at `y`, in the size of its kind."""
         baseline = y + 0.8 * SIZES[kind.split()[0]]

@@ -12,7 +12,8 @@ SIZES = {"h1": 18, "h2": 13, "name": 12, "note": 11, "rank": 11.5, "tiny": 9}
 
 BOLD = {"h1", "h2", "name", "rank"}
 
-_FONT = "system-ui,-apple-system,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif"
+FONT = "system-ui,-apple-system,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif"
+"""The fonts of all drawings."""
 
 # Hues that are told apart with any kind of colour vision where they stand beside each other; what
 # cells hold is written in them too. Of each: fill, line and text, on light and on dark.
@@ -66,7 +67,7 @@ def hue(place: int) -> str:
 
 def sheet() -> str:
     """The style sheet. All of it holds within a drawing only, so that one can be inlined."""
-    font = [("text", f"font-family:{_FONT};white-space:pre")]
+    font = [("text", f"font-family:{FONT};white-space:pre")]
     for kind, size in SIZES.items():
         weight = ";font-weight:600" if kind in BOLD else ""
         font.append((f".{kind}", f"font-size:{size:g}px{weight}"))

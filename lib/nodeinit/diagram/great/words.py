@@ -1,0 +1,96 @@
+"""What is written on the cards of states and beside arrows."""
+
+from __future__ import annotations
+
+import attrs
+
+from nodeinit.diagram.arrows import Arrow
+from nodeinit.diagram.ir import Diagram, State, StateKind
+from nodeinit.diagram.plan.text import fitted, width, wrapped
+from nodeinit.fsm.policy import Policy
+
+NAME, NOTE = 12.0, 11.0
+"""The sizes of a card's name and of all other text, in pixels, as in `plan.style.SIZES`."""
+
+LINE = 15.0
+"""From one line of text to the next."""
+
+_ROOM = 190.0  # what a card's text may take before it is broken
+
+
+@attrs.frozen
+class Words:
+    """Lines of text, each with the kind that says how it looks, and how much room they take."""
+
+    lines: tuple[tuple[str, str], ...]
+
+    @property
+    def w(self) -> float:
+        """How wide the widest line is at most."""
+        return max((_width(kind, text) for kind, text in self.lines), default=0.0)
+
+    @property
+    def h(self) -> float:
+        """How high all lines are together."""
+        return LINE * len(self.lines)
+
+
+def _width(kind: str, text: str) -> float:
+    bold = kind.startswith("name")
+    return width(text, NAME if bold else NOTE, bold=bold)
+
+
+def on_card(state: State, policy: Policy | None) -> Words:
+    """The card of a state: its name, what is done in it, its patience, what it holds."""
+    lines = [("name", fitted(state.label, NAME, _ROOM * 1.4, bold=True))]
+    if state.activity:
+        lines.append(("note code", fitted(f"ƒ {state.activity}", NOTE, _ROOM * 1.4)))
+    if state.summary and state.kind not in (StateKind.START, StateKind.FINAL):
+        lines += [("note", line) for line in wrapped(state.summary, NOTE, _ROOM)]
+    if state.kind is StateKind.PHASE and policy is not None:
+        lines += [("note mute", line) for line in _patience(policy, state.name)]
+    for held in state.acquires:
+        text = f"holds {held.kind}, undone by {held.undo}"
+        lines += [("note mute", line) for line in wrapped(text, NOTE, _ROOM)]
+    return Words(tuple(lines))
+
+
+def _patience(policy: Policy, phase: str) -> list[str]:
+    of = policy.of(phase)
+    tries = "once" if of.attempts == 1 else f"{of.attempts} tries"
+    first, last = of.backoff.initial, of.backoff.maximum
+    waits = "" if of.attempts == 1 else f", {_time(first)} to {_time(last)} apart"
+    return [f"{_time(of.deadline)} a try", f"{tries}{waits}"]
+
+
+def _time(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
+def beside(arrow: Arrow) -> Words:
+    """The label of an arrow: the events of each of its ways, `[guards]`, and the hooks they fire."""
+    lines: list[tuple[str, str]] = []
+    for way in arrow.ways:
+        otherwise = " [else]" if way.otherwise else ""
+        lines.append(("note event", ", ".join(way.events) + otherwise))
+        lines += [("note mute", f"[{guard}]") for guard in way.guards]
+        lines += [("note hook", f"▸ {hook}") for hook in way.hooks]
+    return Words(tuple((kind, fitted(text, NOTE, 2 * _ROOM)) for kind, text in lines))
+
+
+def in_full(arrow: Arrow, diagram: Diagram) -> str:
+    """What a pointer on an arrow shows: every way of it, with nothing cut."""
+    source = "every phase" if arrow.source is None else diagram.state(arrow.source).label
+    target = diagram.state(arrow.target).label
+    lines = []
+    for way in arrow.ways:
+        otherwise = " when nothing else applies" if way.otherwise else ""
+        guards = f" if {' and '.join(way.guards)}" if way.guards else ""
+        hooks = f"; hooks {', '.join(way.hooks)}" if way.hooks else ""
+        watching = " (they only observe)" if way.hooks and way.observes else ""
+        events = ", ".join(way.events)
+        lines.append(f"{source} → {target}: {events}{guards}{otherwise}{hooks}{watching}")
+    return "\n".join(lines)

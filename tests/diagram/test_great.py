@@ -1,0 +1,170 @@
+"""The great picture: everything of the machine is there once, and nothing lies on anything else."""
+
+from __future__ import annotations
+
+import itertools
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterator
+
+import attrs
+from hypothesis import example, given, settings
+
+from nodeinit.diagram import StateKind, diagram_of
+from nodeinit.diagram.arrows import arrows_of
+from nodeinit.diagram.great import machine_svg
+from nodeinit.diagram.great.layout import Card, Layout, layout_of
+from nodeinit.diagram.great.words import in_full
+from nodeinit.diagram.plan.canvas import Box
+from nodeinit.fsm.definition import Definition, Edge, Phase
+from nodeinit.fsm.events import Event, Frame
+from nodeinit.node.policy import DEFAULT
+from nodeinit_machines.node_init import NODE_INIT
+from tests.diagram.machines import ODD_NAMES, SMALL, definitions, way_out, work
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def names_are_phases(*names: str) -> Definition:
+    """A machine whose phases have these names, one after the other."""
+    way = [Frame.IDLE, *names, Frame.READY]
+    events = [Event.START, *[Event.DONE] * len(names)]
+    steps = (Edge(a, e, b) for (a, b), e in zip(itertools.pairwise(way), events, strict=True))
+    return Definition(
+        name=names[0],
+        phases=tuple(Phase(name, work) for name in names),
+        edges=(*steps, *way_out(*names)),
+    )
+
+
+ODD = names_are_phases(*(name for name in ODD_NAMES if name.strip() and name.isprintable()))
+BACK = attrs.evolve(
+    SMALL,
+    edges=(
+        Edge(Frame.RELEASING, Event.RETRY, "fetch"),
+        Edge(Frame.RELEASING, Event.ELAPSED, Frame.RELEASING),
+        Edge("build", Event.DISPLACED, "build"),
+        *SMALL.edges,
+    ),
+)
+
+
+@settings(deadline=None)
+@given(definitions())
+@example(SMALL)
+@example(BACK)
+@example(NODE_INIT)
+@example(ODD)
+def test_nothing_lies_on_anything_else(definition: Definition) -> None:
+    layout = layout_of(diagram_of(definition), DEFAULT)
+    cards = [(card.state.name, card.box) for card in layout.cards]
+    labels = [(repr(line.label.words.lines), line.label.box) for line in layout.lines]
+    title = ("the title", Box(0, 0, layout.w, 40))
+
+    for (one, a), (two, b) in itertools.combinations([title, *cards, *labels], 2):
+        assert not overlap(a, b), f"{one} and {two}"
+    for name, box in [*cards, *labels]:
+        assert box.x >= 0 and box.right <= layout.w and box.bottom <= layout.h, name
+
+
+@settings(deadline=None)
+@given(definitions())
+@example(BACK)
+@example(ODD)
+def test_no_line_runs_through_a_card(definition: Definition) -> None:
+    layout = layout_of(diagram_of(definition), DEFAULT)
+
+    for name, (one, two) in pieces(layout):
+        line = drawn_as(one, two)
+        for card in layout.cards:
+            assert not overlap(line, card.box, by=0.6), f"{name} runs through {card.state.name}"
+
+
+@settings(deadline=None)
+@given(definitions())
+@example(SMALL)
+@example(BACK)
+@example(NODE_INIT)
+@example(ODD)
+def test_every_state_and_edge_is_there_once(definition: Definition) -> None:
+    diagram = diagram_of(definition)
+    root = ET.fromstring(machine_svg(diagram, DEFAULT))
+    groups = list(root.iter(f"{SVG}g"))
+
+    states = Counter(group.get("data-state") for group in groups if group.get("data-state"))
+    assert states == Counter(state.id for state in diagram.states)
+    tips = Counter(group[0].text for group in groups if group.get("data-edge"))
+    assert tips == Counter(in_full(arrow, diagram) for arrow in arrows_of(diagram))
+    text = "".join(root.itertext())
+    assert all(hook in text for edge in diagram.edges for hook in edge.hooks)
+
+
+def test_arrows_end_where_they_lead_to() -> None:
+    layout = layout_of(diagram_of(NODE_INIT), DEFAULT)
+    cards = {card.state.id: card for card in layout.cards}
+
+    for line in layout.lines:
+        if not line.tap:
+            assert touches(cards[line.arrow.target], line.points[-1]), line.arrow
+            assert touches(cards[str(line.arrow.source)], line.points[0]), line.arrow
+        elif line.kind == "retry":
+            assert touches(cards[line.arrow.target], line.points[-1]), line.arrow
+    for rail in layout.rails:
+        into = StateKind.UNDO if rail.kind == "undo" else StateKind.WAIT
+        (card,) = (card for card in layout.cards if card.state.kind is into)
+        assert touches(card, rail.trunk)
+        taps = [line for line in layout.lines if line.tap and line.kind == rail.kind]
+        assert all(rail.left <= line.points[0][0] <= rail.right for line in taps)
+
+
+def test_text_of_users_stays_text() -> None:
+    hostile = names_are_phases("</text><script>alert(1)</script>", "a&b", 'x" onload="y')
+    svg = machine_svg(diagram_of(hostile))
+
+    found = list(ET.fromstring(svg).iter())
+    assert {element.tag for element in found} <= {f"{SVG}{tag}" for tag in DRAWN}
+    assert not any(name.startswith("on") for element in found for name in element.attrib)
+
+
+DRAWN = ("svg", "title", "desc", "style", "g", "rect", "path", "circle", "text")
+
+
+def test_it_is_small_and_says_what_it_is() -> None:
+    svg = machine_svg(diagram_of(NODE_INIT), DEFAULT)
+
+    assert svg == machine_svg(diagram_of(NODE_INIT), DEFAULT)
+    assert len(svg.encode()) < 40_000
+    root = ET.fromstring(svg)
+    assert root.get("role") == "img"
+    assert [child.tag for child in root[:2]] == [f"{SVG}title", f"{SVG}desc"]
+    assert "4 h a try" in svg and "4 h a try" not in machine_svg(diagram_of(NODE_INIT))
+    assert "prefers-color-scheme:dark" in svg
+
+
+def pieces(layout: Layout) -> Iterator[tuple[str, tuple[tuple[float, float], tuple[float, float]]]]:
+    for line in layout.lines:
+        yield from ((repr(line.arrow), piece) for piece in itertools.pairwise(line.points))
+    for rail in layout.rails:
+        yield rail.kind, ((rail.left, rail.y), (rail.right, rail.y))
+        yield rail.kind, ((rail.trunk[0], rail.y), rail.trunk)
+
+
+def overlap(a: Box, b: Box, by: float = 0.1) -> bool:
+    """Whether they have more than an edge in common."""
+    return (
+        min(a.right, b.right) - max(a.x, b.x) > by and min(a.bottom, b.bottom) - max(a.y, b.y) > by
+    )
+
+
+def drawn_as(one: tuple[float, float], two: tuple[float, float]) -> Box:
+    """The ink of a straight line."""
+    x, y = min(one[0], two[0]), min(one[1], two[1])
+    return Box(x - 0.5, y - 0.5, abs(one[0] - two[0]) + 1, abs(one[1] - two[1]) + 1)
+
+
+def touches(card: Card, point: tuple[float, float]) -> bool:
+    x, y = point
+    box = card.box
+    on_side = x in (box.x, box.right) and box.y <= y <= box.bottom
+    on_end = y in (box.y, box.bottom) and box.x <= x <= box.right
+    return on_side or on_end
