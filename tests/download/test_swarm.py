@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 from nodeinit.download.store import verify
 from nodeinit.download.swarm.coordinator import Coordinator
 from nodeinit.download.swarm.hold import Hold
+from nodeinit.download.swarm.session import Session
+from nodeinit.download.swarm.torrents import alias, make_torrent
 from nodeinit.download.swarm.words import Orders, Report
 from tests.download.swarming import ALL, MIB, Fleet, Origin, Task, fleet, host, make_model
 
@@ -103,6 +106,45 @@ def test_without_the_wheel_or_a_port_the_origin_is_asked(tmp_path: Path, origin:
     assert_equal_everywhere(run)
     assert "libtorrent cannot be imported" in run.outcomes["host-0"]["alone"]
     assert "no port can be opened on 203.0.113.7" in run.outcomes["host-1"]["alone"]
+
+
+@pytest.mark.timeout(30)
+def test_a_stranger_gets_nothing(tmp_path: Path) -> None:
+    """One that knows the torrent and the address is refused, as the driver does not know it."""
+    token, path = "secret", "model.safetensors"
+    (tmp_path / path).write_bytes(random.Random(1).randbytes(3 * MIB))
+    addresses = {"giver": "127.0.0.1", "friend": "127.0.0.2", "stranger": "127.0.0.3"}
+    holds, ends = {}, {}
+    for name, address in addresses.items():
+        (tmp_path / name).mkdir()
+        session = Session(address)
+        holds[name] = Hold(tmp_path / name, token, session)
+        ends[name] = (address, session.port)
+    holds["giver"].keep(path, tmp_path / path)
+    torrent = make_torrent(tmp_path / "giver", alias(token, path))
+    holds["giver"].give(path, torrent)
+    for name in ("friend", "stranger"):
+        holds[name].take(path, torrent)
+    everyone = list(ends.values())
+    while not holds["friend"].arrived():
+        holds["giver"].connect(ends["giver"], [ends["friend"]])
+        for name in ("friend", "stranger"):
+            holds[name].connect(ends[name], [end for end in everyone if end != ends[name]][:1])
+        time.sleep(0.1)
+    assert holds["friend"].path(path).read_bytes() == (tmp_path / path).read_bytes()
+    assert holds["stranger"].received() == {path: 0}
+
+
+@pytest.mark.slow
+def test_memory_is_bounded_whatever_the_size(tmp_path: Path) -> None:
+    """Peaks of whole processes: what they import is most of it, the model is eight times that."""
+    manifest = make_model(tmp_path / "source", files=2, size=256 * MIB)
+    origin = Origin(tmp_path / "source")
+    run = fleet(manifest, origin, tmp_path, 3)
+    run.run()
+    origin.close()
+    assert_equal_everywhere(run)
+    assert max(outcome["rss"] for outcome in run.outcomes.values()) < 220
 
 
 def test_what_came_damaged_is_not_published(tmp_path: Path, origin: Origin) -> None:

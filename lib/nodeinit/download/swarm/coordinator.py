@@ -26,6 +26,8 @@ class Coordinator:
         self._leader: str | None = None
         self._began: float | None = None
         self._pulse = 0
+        self._held: frozenset[str] | None = None
+        self._lacked: frozenset[str] | None = None
 
     @property
     def leader(self) -> str | None:
@@ -38,6 +40,8 @@ class Coordinator:
             self._began = now
         before = self._reports.get(member)
         self._reports[member] = report
+        if before is None or _needs(before) != _needs(report):
+            self._held = self._lacked = None
         if member == self._leader and (before is None or before.done != report.done):
             self._pulse += 1
         for path, torrent in report.made:
@@ -48,6 +52,7 @@ class Coordinator:
     def gone(self, member: str) -> None:
         """A member's process has died; another one may report in its place."""
         self._reports.pop(member, None)
+        self._held = self._lacked = None
         self._dismiss(member)
 
     def left(self, member: str) -> None:
@@ -84,13 +89,15 @@ class Coordinator:
         ]
 
     def _orders(self, member: str, report: Report) -> Orders:
-        others = [(name, one) for name, one in self._reports.items() if name != member]
-        held = frozenset().union(*(one.has for _, one in others))
-        needed = [self._reports.get(name) for name in self._members]
-        everyone_here = all(one is not None for one in needed)
-        lacked = frozenset().union(
-            *(one.wants - one.has for one in needed if one is not None and not one.alone)
-        )
+        everyone_here = all(name in self._reports for name in self._members)
+        # Counted again only when somebody got a file: 64 hosts ask many times in between.
+        if self._held is None or self._lacked is None:
+            reports = list(self._reports.values())
+            self._held = frozenset().union(*(one.has for one in reports))
+            self._lacked = frozenset().union(
+                *(one.wants - one.has for one in reports if not one.alone)
+            )
+        held, lacked = self._held, self._lacked
         return Orders(
             lead=member == self._leader,
             torrents=tuple(self._torrents.items())[report.got :],
@@ -124,3 +131,7 @@ class Coordinator:
             near = {ring[(at + way * step) % size] for step in steps for way in (1, -1)} - {member}
         found = (self._reports[name].endpoint for name in sorted(near))
         return tuple(endpoint for endpoint in found if endpoint is not None)
+
+
+def _needs(report: Report) -> tuple[frozenset[str], frozenset[str], bool]:
+    return report.wants, report.has, bool(report.alone)

@@ -104,7 +104,7 @@ class Hold:
     def _add(self, path: str, torrent: bytes, *, seed: bool) -> None:
         name = alias(self._token, path)
         info = parsed(torrent)
-        if info.num_files() != 1 or info.files().file_path(0) != name or not info.priv():
+        if info.num_files() != 1 or info.name() != name or not info.priv():
             raise RuntimeError(f"the torrent of {path} is not one of this swarm")
         if not seed:
             with contextlib.suppress(FileNotFoundError):

@@ -31,6 +31,7 @@ from nodeinit.download.watch import ShouldStop, Stopped, Watch
 log = logging.getLogger(__name__)
 
 _LOOK = 0.1  # seconds between two looks at what has come
+_LEAVE = 2.0  # seconds for the threads to end
 _CONNECT = 0.5  # seconds between two attempts to reach a peer
 
 
@@ -169,7 +170,7 @@ class Member:
         """End all of it; nothing of it stays on the disk."""
         self._closing.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(_LEAVE)  # one that reads a large file now ends by itself
         if self._endpoint is not None:
             self._endpoint = None
             self._session.close()

@@ -107,6 +107,8 @@ def _settings(host: str, lt: Any) -> dict[str, Any]:
         "enable_upnp": False,
         "enable_natpmp": False,
         "listen_interfaces": f"{host}:0",
+        # From the address that the others were told of: they refuse any other.
+        "outgoing_interfaces": host,
         "user_agent": "nodeinit",
         # Over TCP alone: uTP yields to other traffic, and is slow where there is none.
         "enable_incoming_utp": False,

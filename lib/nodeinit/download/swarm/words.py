@@ -43,8 +43,8 @@ class Orders:
     Who `lead`s brings from the origin what no other has. `torrents` are those made since the `got`
     of the report that is answered, `make` the files whose torrents are wanted of this member.
     `peers` are the others; nobody else may connect. `held` are the files that some member has
-    whole. `pulse` changes while the leader gets on. `idle` files are on every host, and need not be
-    offered; when `over`, nobody needs anything of this member any more.
+    whole, this one perhaps. `pulse` changes while the leader gets on. `idle` files are on every
+    host, and need not be offered; when `over`, nobody needs anything of this member any more.
     """
 
     lead: bool = False
