@@ -17,8 +17,7 @@ import signal
 import threading
 import time
 import traceback
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ import attrs
 from nodeinit.config.parts import DownloadSettings
 from nodeinit.context import NodeModelDownloadable
 from nodeinit.download.fetch import bring
-from nodeinit.download.manifest import Manifest, ManifestFile
+from nodeinit.download.manifest import Manifest
 from nodeinit.download.sources.local import LocalSource
 from nodeinit.download.store import Shelf, published_path
 from nodeinit.download.swarm.coordinator import Coordinator
@@ -49,7 +48,10 @@ def make_model(directory: Path, files: int, size: int, seed: int = 0) -> Manifes
     for number in range(files):
         name = f"model-{number:05}.safetensors"
         (directory / name).write_bytes(tensors(draw.randbytes(size + number)))
-    return LocalSource().manifest(str(directory), "org/model")
+    made = LocalSource().manifest(str(directory), "org/model")
+    sums = "".join(f"{file.sha256}  {file.path}\n" for file in made.files)
+    (directory / "SHA256SUMS").write_text(sums)
+    return made
 
 
 # -- the origin -------------------------------------------------------------------------------------
@@ -62,7 +64,7 @@ class Origin:
         self.sent = 0
         self._lock = threading.Lock()
         self._free = 0.0
-        self._rate = rate
+        self.rate = rate
         origin = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -117,49 +119,11 @@ class Origin:
     def _pass(self, count: int) -> None:
         with self._lock:
             self.sent += count
-            if self._rate:
-                self._free = max(self._free, time.monotonic()) + count / self._rate
+            if self.rate:
+                self._free = max(self._free, time.monotonic()) + count / self.rate
                 wait = self._free - time.monotonic()
-        if self._rate and wait > 0:
+        if self.rate and wait > 0:
             time.sleep(wait)
-
-
-@attrs.frozen
-class Plain:
-    """A source that reads over HTTP with nothing but the standard library."""
-
-    url: str
-
-    def manifest(self, ref: str, model_id: str, **_: object) -> Manifest:
-        raise NotImplementedError
-
-    @contextlib.contextmanager
-    def open(
-        self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None
-    ) -> Iterator[Any]:
-        end = "" if length is None else offset + length - 1
-        asked = {"Range": f"bytes={offset}-{end}"} if file.size else {}
-        request = urllib.request.Request(f"{self.url}/{file.path}", headers=asked)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            yield answer
-
-
-class Counted:
-    """`counted://127.0.0.1:port`: `Plain` behind the entry point that sources are found by."""
-
-    def manifest(self, ref: str, model_id: str, **_: object) -> Manifest:
-        raise NotImplementedError
-
-    def open(self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None) -> Any:
-        return Plain(ref.replace("counted", "http", 1)).open(ref, file, offset, length)
-
-
-def install_counted(directory: Path) -> None:
-    """Make `counted://` known to whoever has `directory` on its path."""
-    info = directory / "counted_source-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: counted-source\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[nodeinit.sources]\ncounted = {__name__}:Counted\n")
 
 
 # -- a host -----------------------------------------------------------------------------------------
@@ -172,7 +136,6 @@ class Task:
     name: str
     store: str
     manifest: Manifest
-    url: str
     address: str = "127.0.0.1"
     stall: float = 20.0
     token: str = "token"
@@ -224,10 +187,10 @@ def _host(task: Task, pipe: Connection) -> dict[str, Any]:
             ALL,
             path,
             name=task.name,
-            source=Plain(task.url),
             relay=member,
             on_progress=lambda done, *_: member.note(done) if member else None,
-            settings=DownloadSettings(concurrency=1),  # small files: one after the other, as large
+            # small files: one after the other, as large
+            settings=DownloadSettings(allow_http=True, concurrency=1),
         )
         seconds = time.monotonic() - began
         if member is not None:
@@ -269,13 +232,16 @@ class Fleet:
         theirs.close()
         self._alive[task.name] = (process, mine)
 
-    def kill(self, name: str) -> None:
-        """Kill a host's process and start it anew: what `Fetches` does when an actor dies."""
+    def kill(self, name: str, *, for_good: bool = False) -> None:
+        """Kill a host's process, and unless it is for good start it anew, as `Fetches` does."""
         process, pipe = self._alive.pop(name)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         pipe.close()
         self.kills += 1
+        if for_good:
+            self.coordinator.left(name)
+            return
         self.coordinator.gone(name)
         self.start(next(task for task in self.tasks if task.name == name))
 
@@ -314,7 +280,12 @@ class Fleet:
 
 def fleet(manifest: Manifest, origin: Origin, stores: Path, hosts: int, **changes: Any) -> Fleet:
     tasks = [
-        Task(f"host-{n}", str(stores / f"store-{n}"), manifest, origin.url, **changes)
+        Task(
+            f"host-{n}",
+            str(stores / f"store-{n}"),
+            attrs.evolve(manifest, source=f"{origin.url}/"),
+            **changes,
+        )
         for n in range(hosts)
     ]
     return Fleet(tasks, Coordinator([task.name for task in tasks]))

@@ -44,10 +44,18 @@ def test_who_has_most_leads_and_is_replaced_by_who_has_most_then() -> None:
     assert driver.leader == "host-1"
     driver.gone("host-1")
     driver.heard("host-0", report("host-0"), 1.0)
+    assert driver.leader is None, "its disk has what it began: another process of it may come"
+    driver.heard("host-0", report("host-0"), 1.0 + PATIENCE)
     assert driver.leader == "host-2"
-    driver.heard("host-1", report("host-1", "a", "b", life="another"), 2.0)
+    driver.heard("host-1", report("host-1", "a", "b", life="another"), 20.0)
     assert driver.leader == "host-2"
-    driver.heard("host-2", report("host-2", "a", alone="no way"), 3.0)
+    driver.heard("host-2", report("host-2", "a", alone="no way"), 21.0)
+    assert driver.leader == "host-1"
+    driver.gone("host-1")
+    driver.heard("host-1", report("host-1", life="a third"), 22.0)
+    assert driver.leader == "host-0", "alike, and the first; nobody is waited for any more"
+    driver.left("host-0")
+    driver.heard("host-1", report("host-1", life="a third"), 23.0)
     assert driver.leader == "host-1"
 
 

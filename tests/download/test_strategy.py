@@ -22,6 +22,7 @@ def found(count: int, **changes: object) -> list[Found]:
         (WEB, found(8), "swarm", "8 hosts fetch from https://"),
         (HUB, found(8, no_swarm="libtorrent is not installed"), "direct", "on host-1 libtorrent"),
         (BUCKET, found(8), "direct", "s3:// serves all hosts of its region"),
+        ("pyarrow-s3://bucket/model", found(8), "direct", "s3:// serves all hosts of its region"),
         (LOCAL, found(8), "direct", "reads the source where it lies"),
         (HUB, found(8, lacks=0), "direct", "nothing to fetch"),
         (HUB, found(3, sees_store=True), "shared", "all 3 hosts see one store"),
@@ -60,6 +61,8 @@ def test_a_swarm_that_cannot_be_is_no_error() -> None:
     [
         (HUB, {"HF_ENDPOINT": "http://mirror:8080"}, "HF_ENDPOINT"),
         (HUB, {"HF_ENDPOINT": "https://huggingface.co"}, ""),
+        (f"{HUB}?endpoint=http://mirror:8080", {}, "HF_ENDPOINT"),
+        ("pyarrow-s3://bucket/m", {"AWS_ENDPOINT_URL": "http://mirror:9000"}, "AWS_ENDPOINT_URL"),
         (BUCKET, {"HF_ENDPOINT": "http://mirror:8080"}, ""),
         (BUCKET, {"AWS_ENDPOINT_URL": "http://mirror:9000"}, "AWS_ENDPOINT_URL"),
         (BUCKET, {"AWS_ENDPOINT_URL": "https://s3.eu-west-1.amazonaws.com"}, ""),

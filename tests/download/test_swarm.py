@@ -70,6 +70,27 @@ def test_a_leader_that_dies_is_replaced(tmp_path: Path, origin: Origin) -> None:
 
 
 @pytest.mark.slow
+def test_a_leader_that_is_gone_for_good_is_replaced(tmp_path: Path, origin: Origin) -> None:
+    """What only it had is brought again: what the origin gives in the moment of an exchange."""
+    origin.rate = 8 * MIB
+    manifest = make_model(tmp_path / "source", files=16, size=2 * MIB)
+    run = fleet(manifest, origin, tmp_path, 3)
+    dead: list[str] = []
+
+    def look(run: Fleet) -> None:
+        leader = run.coordinator.leader
+        if not dead and leader and run.done.get(leader, 0) >= 0.5 * manifest.size:
+            dead.append(leader)
+            run.kill(leader, for_good=True)
+
+    run.run(on_report=look)
+    run.tasks = [task for task in run.tasks if task.name not in dead]
+    assert_equal_everywhere(run)
+    assert len(run.outcomes) == 2
+    assert origin.sent <= 1.3 * manifest.size
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", range(10))
 def test_a_leader_may_die_at_any_point(tmp_path: Path, origin: Origin, draw: int) -> None:
     survive_a_dead_leader(tmp_path, origin, random.Random(draw).random())

@@ -18,14 +18,16 @@ import ray
 
 from nodeinit.clusters.base import FetchJob, Progress, Team
 from nodeinit.config import LLMConfig
+from nodeinit.config.parts import DownloadSettings
 from nodeinit.context import CallbackCtx, NodeReport
 from nodeinit.download.manifest import Manifest
+from nodeinit.download.sources import source_for
 from nodeinit.download.store import published_path, verify
 from nodeinit.download.swarm.coordinator import Coordinator
 from nodeinit.download.swarm.words import Orders, Report
 from nodeinit.errors import PermanentError
 from nodeinit.ray import RayCluster, workers
-from tests.download.swarming import ALL, MIB, Origin, install_counted, make_model
+from tests.download.swarming import ALL, MIB, Origin, make_model
 from tests.ray.conftest import run
 
 pytest.importorskip("libtorrent")
@@ -47,7 +49,7 @@ class World:
         config = LLMConfig(
             model_id=self.manifest.model_id,
             model_source=self.manifest.source,
-            nodeinit={"download": {"stall": 20.0, **settings}},
+            nodeinit={"download": {"stall": 20.0, "allow_http": True, **settings}},
         )
         team = Team(f"team-{random.random()}", nodes)
         return [
@@ -91,13 +93,13 @@ class World:
 
 
 @pytest.fixture
-def world(cluster: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    install_counted(tmp_path / "plugins")
-    monkeypatch.syspath_prepend(str(tmp_path / "plugins"))
-    manifest = make_model(tmp_path / "source", files=12, size=2 * MIB)
+def world(cluster: RayCluster, tmp_path: Path) -> Iterator[World]:
+    make_model(tmp_path / "source", files=12, size=2 * MIB)
     origin = Origin(tmp_path / "source", rate=16 * MIB)
-    source = origin.url.replace("http", "counted", 1)
-    yield World(cluster, attrs.evolve(manifest, source=source), origin, tmp_path / "stores")
+    url = f"{origin.url}/"
+    manifest = source_for(url, DownloadSettings(allow_http=True)).manifest(url, "org/model")
+    origin.sent = 0  # of the model itself nothing yet
+    yield World(cluster, manifest, origin, tmp_path / "stores")
     origin.close()
 
 
@@ -114,7 +116,9 @@ def hosts(cluster: RayCluster, count: int) -> Iterator[tuple[str, ...]]:
             cluster.hosts.remove_host(node_id)
 
 
-@pytest.mark.parametrize("count", [2, 4, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [pytest.param(2, marks=pytest.mark.slow), 4, pytest.param(8, marks=pytest.mark.slow)]
+)
 def test_d19_each_byte_leaves_the_origin_once(world: World, count: int) -> None:
     with hosts(world.cluster, count) as nodes:
         jobs = world.jobs(nodes, strategy="swarm")
@@ -129,7 +133,7 @@ def test_auto_says_what_it_chose_and_why(world: World) -> None:
     jobs = world.jobs(nodes)
     reports = run(lambda: world.bring(nodes, jobs))
     world.assert_alike(jobs, reports)
-    said = "swarm: 3 hosts fetch from counted://: each byte leaves it once"
+    said = "swarm: 3 hosts fetch from http://: each byte leaves it once"
     assert {report.strategy for report in reports} == {said}
     assert {progress.note for progress in world.heard if progress.note} == {said}
     again = run(lambda: world.bring(nodes, world.jobs(nodes)))
@@ -150,6 +154,7 @@ def test_d14_hosts_that_share_a_store_fetch_once(world: World) -> None:
     assert not (world.stores / "all" / ".nodeinit" / "signs").exists()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_shared_is_said_so(world: World) -> None:
     nodes = world.cluster.hosts.node_ids  # type: ignore[union-attr]
     jobs = world.jobs(nodes, strategy="shared")
@@ -255,6 +260,7 @@ def test_d17_a_cancel_is_acknowledged_by_all(world: World) -> None:
         assert list(staging.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_without_the_wheel_every_host_asks_the_origin(world: World, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
@@ -271,6 +277,7 @@ def test_without_the_wheel_every_host_asks_the_origin(world: World, tmp_path: Pa
     assert world.origin.sent >= 3 * world.manifest.size - 3 * 2
 
 
+@pytest.mark.slow
 def test_a_swarm_that_stalls_is_left_for_the_origin(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

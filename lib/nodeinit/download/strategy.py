@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
@@ -92,7 +92,7 @@ def choose(setting: str, source: str, found: Sequence[Found]) -> Choice:
         return Choice(Strategy.EXTERNAL, f"{mirrors[0]} names a mirror; every host fetches from it")
     if len(found) <= FEW:
         return Choice(Strategy.DIRECT, f"only {hosts}")
-    scheme = urlsplit(source).scheme.lower()
+    scheme = _scheme(source)
     if scheme in ("", "file"):
         return Choice(Strategy.DIRECT, "every host reads the source where it lies")
     if scheme in _BUCKETS:
@@ -117,9 +117,11 @@ _PROXIES = {"http": ("http_proxy",)}  # HTTPS everywhere else
 
 def mirror_of(source: str, environ: Mapping[str, str]) -> str:
     """Which environment variable sends what is fetched from a source elsewhere; empty if none."""
-    scheme = urlsplit(source).scheme.lower()
+    scheme = _scheme(source)
     if scheme in ("", "file"):
         return ""
+    if scheme == "hf" and "endpoint" in parse_qs(urlsplit(source).query):
+        return "HF_ENDPOINT"  # of the driver: a reference is pinned to its hub
     for name in _ENDPOINTS.get(scheme, ()):
         host = urlsplit(environ.get(name, "")).hostname or ""
         if host and not host.endswith(_HOMES):
@@ -132,6 +134,11 @@ def mirror_of(source: str, environ: Mapping[str, str]) -> str:
             if environ.get(variable):
                 return variable
     return ""
+
+
+def _scheme(source: str) -> str:
+    """The scheme of a manifest's source: `pyarrow-s3` is `s3`."""
+    return urlsplit(source).scheme.lower().removeprefix("pyarrow-")
 
 
 def _matches(host: str, bypassed: str) -> bool:

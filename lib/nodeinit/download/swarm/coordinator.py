@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from nodeinit.download.swarm.words import Endpoint, Orders, Report
 
 PATIENCE = 10.0
-"""Seconds to wait for all members before one of them is made the leader."""
+"""Seconds to wait for all members before one of them is made the leader.
+
+As long is waited for a leader whose process died: what it had begun is on its disk still.
+"""
 
 _NEIGHBOURS = 8  # with more peers than this, a member is told of a few that reach all in few hops
 
@@ -25,6 +28,8 @@ class Coordinator:
         self._torrents: dict[str, bytes] = {}  # in the order in which they were made
         self._leader: str | None = None
         self._began: float | None = None
+        self._missed: str | None = None
+        self._missed_since: float | None = None
         self._pulse = 0
         self._held: frozenset[str] | None = None
         self._lacked: frozenset[str] | None = None
@@ -40,6 +45,8 @@ class Coordinator:
             self._began = now
         before = self._reports.get(member)
         self._reports[member] = report
+        if member == self._missed:
+            self._missed = None
         if before is None or _needs(before) != _needs(report):
             self._held = self._lacked = None
         if member == self._leader and (before is None or before.done != report.done):
@@ -51,6 +58,8 @@ class Coordinator:
 
     def gone(self, member: str) -> None:
         """A member's process has died; another one may report in its place."""
+        if member == self._leader:
+            self._missed, self._missed_since = member, None
         self._reports.pop(member, None)
         self._held = self._lacked = None
         self._dismiss(member)
@@ -60,6 +69,8 @@ class Coordinator:
         if member in self._members:
             self._members.remove(member)
         self.gone(member)
+        if member == self._missed:
+            self._missed = None
 
     def _dismiss(self, member: str) -> None:
         if self._leader == member:
@@ -77,6 +88,11 @@ class Coordinator:
         all_here = len(self._reports) == len(self._members)
         if not able or (self._pulse == 0 and not all_here and now - self._began < PATIENCE):
             return
+        if self._missed is not None:
+            if self._missed_since is None:
+                self._missed_since = now
+            if now - self._missed_since < PATIENCE:
+                return
         # Who needs most can give all that others need; of these, who has most has least to bring.
         self._leader = max(able, key=lambda name: (able[name].wants_bytes, able[name].has_bytes))
         self._pulse += 1
