@@ -76,5 +76,10 @@ class World:
 def world_fixture(tmp_path: Path) -> Iterator[World]:
     with HubServer(tmp_path / "hub") as hub:
         # The file of a token that the machine may have is not to be found.
-        env = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+        # Nor the cache that it may have.
+        env = {
+            "HF_ENDPOINT": hub.url,
+            "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+            "HF_HOME": str(tmp_path / "hf"),
+        }
         yield World(hub, tmp_path, env)

@@ -158,7 +158,7 @@ def test_it_is_left_when_it_is_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyP
             stop.set()
             release.wait(60)
 
-    one, library = engine(tmp_path, stick)
+    one, _ = engine(tmp_path, stick)
     with pytest.raises(TemporaryError, match=r"^stalled: memory://m: no byte for 0\.2 s"):
         one.bring(stall=0.2)
     one.bring()

@@ -54,6 +54,28 @@ def test_a_tokenizer_comes_without_weights(world: World) -> None:
     assert world.hub.count("GET /org/model/resolve/") + world.hub.count("GET /cdn/") == len(MODEL)
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_other_programs_have_brought_here_is_not_fetched_again(
+    world: World, damaged: bool
+) -> None:
+    """Copied out of the library's own cache, as the real library fills it, and verified."""
+    world.hub.add(REPO, MODEL)
+    fill = "import huggingface_hub as hub, sys; print(hub.snapshot_download(sys.argv[1]))"
+    command = [sys.executable, "-c", fill, REPO]
+    filled = subprocess.run(
+        command, env={**os.environ, **world.env}, capture_output=True, text=True, check=True
+    )
+    cached = Path(filled.stdout.strip()) / "model.safetensors"
+    if damaged:
+        cached.resolve().write_bytes(MODEL["model.safetensors"][:-1] + b"!")
+    before = cached.stat()
+    made = world.manifest()
+    asked = world.hub.count()
+    assert world.bytes_at(world.bring(made).path) == MODEL
+    assert (world.hub.count() == asked) is not damaged
+    assert (cached.stat().st_mode, cached.stat().st_nlink) == (before.st_mode, before.st_nlink)
+
+
 class Others:
     """Hosts that have nothing, and note what they are offered."""
 

@@ -17,7 +17,7 @@ import attrs
 
 from nodeinit.config.parts import DownloadSettings
 from nodeinit.download.manifest import Manifest, ManifestFile
-from nodeinit.download.sources import hub_listing
+from nodeinit.download.sources import hub_cache, hub_listing
 from nodeinit.download.sources.hub_bring import Job, bring
 from nodeinit.download.sources.hub_http import Hub, explaining
 from nodeinit.download.sources.hub_index import HubIndex
@@ -119,22 +119,28 @@ class HubSource:
     def bring(self, ref: str, files: Sequence[ManifestFile], directory: Path, watch: Watch) -> None:
         """Bring whole files by the hub's own library, in a process that can be killed.
 
+        What the library's cache on this host has of the commit is copied from there.
         See `sources.hub_bring`. Files that are in `directory` already, whole, are kept. A file that
         is asked for again was not right: then it does not come by Xet, whose client has been seen
         to give wrong bytes in silence.
         """
         here = self._pinned(ref, f"{len(files)} files")
         settings = self.settings or DownloadSettings()
+        again = any((ref, file.path) in self._brought for file in files)
+        self._brought.update((ref, file.path) for file in files)
+        # What was wrong may have come from the cache, and would come from there again.
+        left = files if again else hub_cache.take(here, files, directory, self._environ, watch)
+        if not left:
+            return
         job = Job(
             endpoint=here.endpoint,
             repo=here.repo,
             commit=here.commit,
-            files=tuple((file.path, file.size) for file in files),
+            files=tuple((file.path, file.size) for file in left),
             directory=str(directory),
             concurrency=settings.concurrency,
-            xet=not any((ref, file.path) in self._brought for file in files),
+            xet=not again,
         )
-        self._brought.update((ref, file.path) for file in files)
         bring(job, self._token(), self._environ, settings.stall, watch)
 
     @property
