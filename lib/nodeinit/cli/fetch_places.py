@@ -16,7 +16,7 @@ from nodeinit.cli.fetch_hosts import picked
 from nodeinit.cli.fetch_subject import Subject
 from nodeinit.cli.names import HostNames
 from nodeinit.clusters.base import FetchJob, Progress, Team
-from nodeinit.context import CallbackCtx
+from nodeinit.context import CallbackCtx, NodeReport
 from nodeinit.download.fetch import Stopped, bring
 from nodeinit.download.looking import Look, look
 from nodeinit.download.manifest import Manifest
@@ -26,20 +26,6 @@ from nodeinit.fsm.executor import ThreadExecutor
 from nodeinit.placement.topology import ClusterSnapshot
 
 HERE = "here"
-
-
-@attrs.frozen
-class Brought:
-    """What came of a fetch on one host: bytes that the mode covers, and those that came.
-
-    `strategy` is how they came and why, where there was a choice.
-    """
-
-    path: str
-    files: int
-    bytes: int
-    fetched: int
-    strategy: str = ""
 
 
 class Place(Protocol):
@@ -58,7 +44,7 @@ class Place(Protocol):
 
     async def bring(
         self, host: str, manifest: Manifest, tried: int, on_progress: Callable[[Progress], None]
-    ) -> Brought:
+    ) -> NodeReport:
         """Bring the model to one host, with all others at once, in the `tried`-th try.
 
         A cancel ends it before this returns.
@@ -106,7 +92,7 @@ class Here:
 
     async def bring(
         self, host: str, manifest: Manifest, tried: int, on_progress: Callable[[Progress], None]
-    ) -> Brought:
+    ) -> NodeReport:
         """Brings in a thread."""
         loop = asyncio.get_running_loop()
 
@@ -126,7 +112,7 @@ class Here:
                 keep_when_stopped=True,
             )
         )
-        return Brought(result.path, result.files, result.bytes, result.fetched)
+        return NodeReport(host, **attrs.asdict(result))
 
 
 class There:
@@ -155,7 +141,7 @@ class There:
 
     async def bring(
         self, host: str, manifest: Manifest, tried: int, on_progress: Callable[[Progress], None]
-    ) -> Brought:
+    ) -> NodeReport:
         """As a node brings it: the hosts agree how, and may give each other the files."""
         config = self._subject.config.without_callbacks()
         job = FetchJob(
@@ -167,8 +153,8 @@ class There:
             team=Team(f"{self._name}-{tried}", self.hosts),
             keep=True,
         )
-        report = await self._cluster.fetch(host, job, on_progress)
-        return Brought(report.path, report.files, report.bytes, report.fetched, report.strategy)
+        report: NodeReport = await self._cluster.fetch(host, job, on_progress)
+        return report
 
 
 def _job_name() -> str:

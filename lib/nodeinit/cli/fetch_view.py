@@ -11,7 +11,8 @@ from rich.live import Live
 
 from nodeinit.cli.bars import HostBars
 from nodeinit.cli.fetch_places import HERE
-from nodeinit.cli.lines import seconds, size
+from nodeinit.cli.lines import seconds, size, total_said
+from nodeinit.cli.lines_view import MOST
 from nodeinit.cli.names import HostNames
 from nodeinit.clusters.base import Progress
 from nodeinit.placement.topology import ClusterSnapshot
@@ -55,6 +56,7 @@ class FetchLines(FetchView):
         self._names = HostNames(ClusterSnapshot(()))
         self._tenths: dict[tuple[str, str], int] = {}
         self._notes: set[str] = set()
+        self._hosts: set[str] = set()
 
     def say(self, text: str) -> None:
         """Write one line."""
@@ -74,13 +76,21 @@ class FetchLines(FetchView):
     def progress(self, progress: Progress) -> None:
         """Write a line when another tenth is done."""
         self._note(progress.note)
+        if progress.node_id:
+            self._hosts.add(progress.node_id)
+        if progress.node_id and len(self._hosts) > MOST:
+            return
         if progress.total <= 0 or progress.stage == "done":
             return
         key = progress.node_id, progress.stage
         tenth = 10 * progress.done // progress.total
-        if tenth <= self._tenths.get(key, 0):
+        at_once = tenth == 10 and key not in self._tenths and progress.stage == "verify"
+        if tenth <= self._tenths.get(key, 0) or at_once:  # known by its looks: nothing was read
             return
         self._tenths[key] = tenth
+        if not progress.node_id:
+            self.say(f"all hosts {10 * tenth} % ({total_said(progress)})")
+            return
         host = "" if progress.node_id == HERE else f"{self._names[progress.node_id]} "
         amounts = f"{size(progress.done)} of {size(progress.total)}"
         self.say(f"{host}{progress.stage} {10 * tenth} % ({amounts})")

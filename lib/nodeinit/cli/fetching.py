@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from nodeinit.cli.errors import ExitCode, exit_code_of
-from nodeinit.cli.fetch_places import Brought, Place, place_of
+from nodeinit.cli.fetch_places import Place, place_of
 from nodeinit.cli.fetch_plan import FetchPlan
 from nodeinit.cli.fetch_subject import Subject
 from nodeinit.cli.lines import seconds, size
 from nodeinit.cli.signals import Interrupts
 from nodeinit.config import LLMConfig
+from nodeinit.context import NodeReport
 from nodeinit.errors import NodeInitError, TemporaryError
 from nodeinit.fsm.policy import Policy
+from nodeinit.node.alike import check_alike
 from nodeinit.node.phases import NodePhase
 from nodeinit.node.policy import DEFAULT
+from nodeinit.node.totals import Totals
 
 if TYPE_CHECKING:
     from nodeinit.cli.fetch_view import FetchView
@@ -32,7 +35,7 @@ class Fetched:
     state: str
     exit_code: ExitCode
     plan: FetchPlan | None = None
-    brought: Mapping[str, Brought] = attrs.field(factory=dict)
+    brought: Mapping[str, NodeReport] = attrs.field(factory=dict)
     took: float = 0.0
     reason: str | None = None
     error: BaseException | None = None
@@ -45,7 +48,11 @@ class Fetched:
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON, with `None` for what there is not."""
         plan = self.plan.to_dict() if self.plan is not None else {}
-        hosts = {host: attrs.asdict(brought) for host, brought in self.brought.items()}
+        told = ("path", "files", "bytes", "fetched", "digest", "strategy", "seconds")
+        hosts = {
+            host: {name: getattr(brought, name) for name in told}
+            for host, brought in self.brought.items()
+        }
         return {
             "state": self.state,
             "reason": self.reason,
@@ -60,7 +67,7 @@ async def run(subject: Subject, view: FetchView) -> Fetched:
     """Do what a subject asks for; nothing runs on when this returns."""
     began = time.monotonic()
     plan: FetchPlan | None = None
-    brought: dict[str, Brought] = {}
+    brought: dict[str, NodeReport] = {}
     with Interrupts(view.interrupted) as interrupts:
         try:
             async with place_of(subject, view.say) as place:
@@ -99,7 +106,7 @@ async def _all(
     place: Place,
     plan: FetchPlan,
     view: FetchView,
-    brought: dict[str, Brought],
+    brought: dict[str, NodeReport],
 ) -> None:
     """Bring the model to all hosts; what may be gone next time is tried again, as a node would."""
     policy, phase = _policy(subject.config), NodePhase.DOWNLOAD
@@ -117,12 +124,13 @@ async def _all(
 
 
 async def _side_by_side(
-    place: Place, plan: FetchPlan, tried: int, view: FetchView, brought: dict[str, Brought]
+    place: Place, plan: FetchPlan, tried: int, view: FetchView, brought: dict[str, NodeReport]
 ) -> None:
     """One try on all hosts. The first that fails stops the others."""
+    totals = Totals(len(place.hosts), view.progress, asyncio.get_running_loop().time)
 
     async def one(host: str) -> None:
-        brought[host] = await place.bring(host, plan.manifest, tried, view.progress)
+        brought[host] = await place.bring(host, plan.manifest, tried, totals)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -131,6 +139,7 @@ async def _side_by_side(
     except BaseExceptionGroup as failures:
         lasting = [one for one in failures.exceptions if not isinstance(one, TemporaryError)]
         raise (lasting or failures.exceptions)[0] from failures
+    check_alike(brought.values())
 
 
 def _policy(config: LLMConfig) -> Policy:
@@ -147,7 +156,7 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 
 def _cancelled(
-    plan: FetchPlan | None, looks: Mapping[str, Any] | None, brought: Mapping[str, Brought]
+    plan: FetchPlan | None, looks: Mapping[str, Any] | None, brought: Mapping[str, NodeReport]
 ) -> Fetched:
     kept = max((one.staged + one.present for one in (looks or {}).values()), default=0)
     if plan is None or not kept:
