@@ -29,7 +29,7 @@ from tests.download.trees import ALL, MODEL, staged, write_tree
 
 Nodeinit = Callable[..., Result]
 SIZE = sum(map(len, MODEL.values()))
-BIGGER = dict.fromkeys(("a.bin", "b.bin", "c.bin", "d.bin"), b"x" * 500000)
+BIGGER = dict.fromkeys(("a.dat", "b.dat", "c.dat", "d.dat"), b"x" * 500000)
 
 
 @pytest.fixture

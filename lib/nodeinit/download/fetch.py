@@ -5,54 +5,25 @@ result = bring(manifest, mode, published_path(root, manifest), name="init-7")
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import attrs
+from typing import Any
 
 from nodeinit.config.parts import DownloadSettings
 from nodeinit.context import NodeModelDownloadable
-from nodeinit.download.flight import single_flight, sweep
-from nodeinit.download.manifest import Manifest, ManifestFile, total_size
-from nodeinit.download.modes import listed
-from nodeinit.download.oserrors import explaining
-from nodeinit.download.paths import check_paths
-from nodeinit.download.publish import publish, survey, withdraw
-from nodeinit.download.sources import Relay, Source, shown
-from nodeinit.download.staging import Staging
-from nodeinit.download.store import Shelf, is_complete, on_record, verify
+from nodeinit.download import extras
+from nodeinit.download.formats import check_formats
+from nodeinit.download.manifest import Extra, Manifest
+from nodeinit.download.one import bring_one
+from nodeinit.download.result import FetchResult
+from nodeinit.download.sources import Relay, Source
+from nodeinit.download.store import Shelf, is_complete, published_path
 from nodeinit.download.watch import OnProgress, ShouldStop, Stopped, Watch
-from nodeinit.download.work import Work
-from nodeinit.errors import PermanentError, TemporaryError
+from nodeinit.errors import PermanentError
 
-__all__ = ["FetchResult", "Stopped", "bring"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["FetchResult", "Stopped", "bring", "is_ready"]
 
 _DEFAULTS = DownloadSettings()
-
-
-@attrs.frozen
-class FetchResult:
-    """What is at `path` now.
-
-    `files` and `bytes` count what the mode covers, `fetched` how many of these bytes came from the
-    source (0 on a warm start), and `verified` says that each file's size and checksum are those of
-    the manifest of `revision`, or were recorded when the file first came if it gives none. `digest`
-    (hex) covers the path, size and sha256 of each file: hosts with the same one hold the same bytes.
-    """
-
-    path: str
-    mode: NodeModelDownloadable
-    revision: str
-    files: int
-    bytes: int
-    fetched: int
-    verified: bool
-    digest: str = ""
+_ALL = NodeModelDownloadable.MODEL_AND_TOKENIZER
 
 
 def bring(
@@ -75,155 +46,68 @@ def bring(
     `name` is the job's own on this host: `clean_staging(root, name)` removes what a job left that
     was killed. `source` is the one of `manifest.source` unless given. `settings` say how files
     are brought. With `rehash`, or `verify: full` there, published bytes are read back although their
-    markers vouch for them. With `verify_only` nothing is brought and
-    `path` may be any directory.
+    markers vouch for them. With `verify_only` nothing is brought and `path` may be any directory.
+
+    The manifest's extras are brought too, whatever the mode, and put into their places; the result
+    counts them. `source` and `relay` are the model's alone.
 
     Raises `Stopped` soon after `should_stop()` is true, `PermanentError` when trying again cannot
     help, and `TemporaryError` when it may; the last alone keeps in staging what was finished, for
     the next try to start from, and with `keep_when_stopped` so does `Stopped`.
     """
-    watch = Watch(on_progress, should_stop)
-    watch.check()
     rehash = rehash or settings.verify == "full"
-    check_paths(file.path for file in manifest.files)
-    files = manifest.select(mode)
-    if not files and mode is not NodeModelDownloadable.NONE:
-        raise PermanentError(
-            f"{manifest.model_id} in {shown(manifest.source)} has no files for {mode}: "
-            f"{listed([file.path for file in manifest.files])}; "
-            "use MODEL_AND_TOKENIZER, or NONE if this host needs nothing"
+    check_formats(manifest, manifest.select(mode), allow_pickle=settings.allow_pickle)
+
+    def one(
+        what: Manifest, mode: NodeModelDownloadable, path: str | Path, **own: Any
+    ) -> FetchResult:
+        return bring_one(
+            what,
+            mode,
+            path,
+            name=name,
+            on_progress=on_progress,
+            should_stop=should_stop,
+            settings=settings,
+            rehash=rehash,
+            keep_when_stopped=keep_when_stopped,
+            **own,
         )
-    if verify_only:
-        digests = _demand(manifest, mode, Path(path), watch, rehash=rehash)
-        return _result(manifest, mode, path, digests, fetched=0)
-    if mode is NodeModelDownloadable.NONE:
-        return _result(manifest, mode, path, {}, fetched=0)
-    shelf = Shelf.at(path, manifest)
-    # A warm start waits for nobody and writes nothing: the store may be in a read-only image.
-    if _is_whole(shelf, manifest, mode, watch, rehash=rehash):
-        sweep(shelf)
-        return _warm(manifest, mode, shelf, watch)
-    with single_flight(shelf, watch, total_size(files)):
-        if not rehash and is_complete(shelf.path, manifest, mode):
-            shelf.clear_staging()
-            return _warm(manifest, mode, shelf, watch)
-        job = _Job(manifest, mode, shelf, settings, watch, rehash)
-        try:
-            fetched, digests = job.bring(name, source, relay)
-        except TemporaryError:
-            raise
-        except BaseException as error:
-            if not (keep_when_stopped and isinstance(error, Stopped)):
-                shelf.clear_staging()
-            raise
-        shelf.clear_staging()
-    return _result(manifest, mode, shelf.path, digests, fetched=fetched)
 
-
-@attrs.frozen
-class _Job:
-    """What is to be done under the lock of a revision."""
-
-    manifest: Manifest
-    mode: NodeModelDownloadable
-    shelf: Shelf
-    settings: DownloadSettings
-    watch: Watch
-    rehash: bool
-
-    def bring(
-        self, name: str, source: Source | None, relay: Relay | None
-    ) -> tuple[int, Mapping[str, str]]:
-        """Stage what is missing or damaged, and publish it.
-
-        Returns how many bytes the source gave, and the sha256 of each file by path.
-        """
-        shelf, files = self.shelf, self.manifest.select(self.mode)
-        found = survey(shelf, files, self.watch, rehash=self.rehash)
-        if found.damaged:
-            logger.warning(
-                "%s is damaged, is fetched again: %s", shelf.path, _listed(found.damaged)
-            )
-            withdraw(shelf)
-        work = Work(shelf.scratch(name))
-        with explaining("create", shelf.path):
-            shelf.path.parent.mkdir(parents=True, exist_ok=True)
-            work.model.mkdir(parents=True)
-        digests = dict(found.digests)
-        staging = Staging(self.manifest, self.mode, shelf, work, self.settings, self.watch, digests)
-        fetched = staging.fill(found, source, relay)
-        publish(shelf, work, self.manifest, self.mode, found, digests)
-        return fetched, digests
-
-
-def _is_whole(
-    shelf: Shelf, manifest: Manifest, mode: NodeModelDownloadable, watch: Watch, *, rehash: bool
-) -> bool:
-    """Whether there is nothing to do."""
-    if not is_complete(shelf.path, manifest, mode):
-        return False
-    if not rehash:
-        return True
-    watch.begin("verify", total_size(manifest.select(mode)))
-    return not verify(shelf.path, manifest, mode, rehash=True, on_chunk=watch.advance)
-
-
-def _demand(
-    manifest: Manifest, mode: NodeModelDownloadable, path: Path, watch: Watch, *, rehash: bool
-) -> Mapping[str, str]:
-    """The sha256 of a mode's files at `path`, whoever put them there, by their paths.
-
-    Raises `PermanentError` unless all are there and right.
-    """
-    if not rehash and is_complete(path, manifest, mode):
-        return on_record(path, manifest, mode)
-    watch.begin("verify", total_size(manifest.select(mode)))
-    problems = verify(path, manifest, mode, rehash=True, on_chunk=watch.advance)
-    if problems:
-        raise PermanentError(
-            f"{path} does not hold {manifest.model_id} at revision {manifest.revision} for {mode}: "
-            f"{_listed(problems)}; put the files there or let nodeinit bring them"
-        )
-    return on_record(path, manifest, mode)
-
-
-def _warm(
-    manifest: Manifest, mode: NodeModelDownloadable, shelf: Shelf, watch: Watch
-) -> FetchResult:
-    digests = on_record(shelf.path, manifest, mode)
-    result = _result(manifest, mode, shelf.path, digests, fetched=0)
-    watch.begin("verify", result.bytes)
-    watch.at(result.bytes)
+    for extra in manifest.extras:  # a bad destination is refused before anything is brought
+        extras.destination(extra, None if verify_only else Shelf.at(path, manifest).root)
+    result = one(manifest, mode, path, source=source, relay=relay, verify_only=verify_only)
+    watch = Watch(should_stop=should_stop)
+    for extra in manifest.extras:
+        if verify_only:
+            _demand(extra, watch)
+            continue
+        root = Shelf.at(path, manifest).root
+        place = published_path(root, extra.manifest)
+        brought = one(extra.manifest, _ALL, place, source=None, relay=None, verify_only=False)
+        extras.install(extra, place, root, watch)
+        result = result.with_extra(brought)
     return result
 
 
-def _result(
-    manifest: Manifest,
-    mode: NodeModelDownloadable,
-    path: str | Path,
-    digests: Mapping[str, str],
-    *,
-    fetched: int,
-) -> FetchResult:
-    files = manifest.select(mode)
-    return FetchResult(
-        path=str(path),
-        mode=mode,
-        revision=manifest.revision,
-        files=len(files),
-        bytes=total_size(files),
-        fetched=fetched,
-        verified=True,
-        digest=_digest(files, digests),
-    )
+def is_ready(manifest: Manifest, mode: NodeModelDownloadable, path: str | Path) -> bool:
+    """Whether `bring` would have nothing to do: the model is complete, all extras in their places."""
+    if not is_complete(path, manifest, mode):
+        return False
+    root = Shelf.at(path, manifest).root if manifest.extras else Path()
+    for extra in manifest.extras:
+        place = published_path(root, extra.manifest)
+        if not is_complete(place, extra.manifest, _ALL):
+            return False
+        if any(extras.missing(extra, root, place)):
+            return False
+    return True
 
 
-def _digest(files: Sequence[ManifestFile], digests: Mapping[str, str]) -> str:
-    held = [[file.path, file.size, digests.get(file.path, file.sha256)] for file in files]
-    return hashlib.sha256(json.dumps(held).encode()).hexdigest()
-
-
-def _listed(problems: Sequence[object]) -> str:
-    shown_first = "; ".join(str(problem) for problem in problems[:5])
-    more = len(problems) - 5
-    return shown_first + (f"; and {more} more" if more > 0 else "")
+def _demand(extra: Extra, watch: Watch) -> None:
+    problems = extras.lacking(extra, watch)
+    if problems:
+        raise PermanentError(
+            f"{extra.destination} lacks files that go beside the model: {'; '.join(problems[:5])}; "
+            "put them there or let nodeinit bring them"
+        )

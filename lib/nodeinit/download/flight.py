@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-
-from filelock import FileLock, Timeout
+from pathlib import Path
 
 from nodeinit.download.disk import bytes_below
+from nodeinit.download.locks import Lock, Timeout
 from nodeinit.download.oserrors import explained, explaining
 from nodeinit.download.store import Shelf
 from nodeinit.download.watch import Watch
@@ -30,8 +30,25 @@ def single_flight(shelf: Shelf, watch: Watch, total: int) -> Iterator[None]:
     """
     with explaining("create", shelf.lock):
         shelf.lock.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(shelf.lock)
+    lock = Lock(shelf.lock)
     _acquire(lock, shelf, watch, total)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def held(path: Path, watch: Watch) -> Iterator[None]:
+    """Hold the lock at a path, for a short while. Raises `Stopped` when the wait should end."""
+    lock = Lock(path)
+    with explaining("lock", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            watch.check()
+            with contextlib.suppress(Timeout):
+                lock.acquire(timeout=_POLL)
+                break
     try:
         yield
     finally:
@@ -45,7 +62,7 @@ def sweep(shelf: Shelf) -> None:
     """
     if not shelf.staged():
         return
-    lock = FileLock(shelf.lock)
+    lock = Lock(shelf.lock)
     with contextlib.suppress(OSError, NodeInitError):  # Timeout is an OSError
         lock.acquire(timeout=0)
         try:
@@ -54,7 +71,7 @@ def sweep(shelf: Shelf) -> None:
             lock.release()
 
 
-def _acquire(lock: FileLock, shelf: Shelf, watch: Watch, total: int) -> None:
+def _acquire(lock: Lock, shelf: Shelf, watch: Watch, total: int) -> None:
     timeout = 0.0
     while True:
         try:

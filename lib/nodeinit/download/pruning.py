@@ -14,11 +14,11 @@ from itertools import groupby
 from pathlib import Path
 
 import attrs
-from filelock import FileLock, Timeout
 
 from nodeinit.download import marks
 from nodeinit.download.catalogue import Entry
 from nodeinit.download.disk import fsync_directory, write_synced
+from nodeinit.download.locks import Lock, Timeout
 from nodeinit.download.markers import unmark
 from nodeinit.download.oserrors import explaining
 from nodeinit.download.paths import META
@@ -155,7 +155,7 @@ def _locked(shelf: Shelf) -> Iterator[bool]:
     """Hold the lock of a revision, if nobody else does; whether it is held."""
     with explaining("lock", shelf.lock):
         shelf.lock.parent.mkdir(parents=True, exist_ok=True)
-        lock, mine = FileLock(shelf.lock), True
+        lock, mine = Lock(shelf.lock), True
         try:
             lock.acquire(timeout=0)
         except Timeout:

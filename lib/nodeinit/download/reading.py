@@ -7,6 +7,7 @@ import os
 import attrs
 
 from nodeinit.config import LLMConfig
+from nodeinit.download.formats import fitting
 from nodeinit.download.manifest import Extra, Manifest
 from nodeinit.download.sources import Source, is_hub_ref, source_for
 from nodeinit.download.store import index_path
@@ -30,7 +31,10 @@ def read_manifest(config: LLMConfig, should_stop: ShouldStop | None = None) -> M
             offline=config.nodeinit.download.offline,
         )
 
-    model = asked(_revised(config), config.model_id)
+    model = fitting(
+        asked(_revised(config), config.model_id),
+        trust_remote_code=bool(config.engine_kwargs.get("trust_remote_code")),
+    )
     extras = tuple(
         Extra(destination, asked(uri, f"{config.model_id}+{number}"))
         for number, (uri, destination) in enumerate(config.extra_files, start=1)
