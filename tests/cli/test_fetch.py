@@ -325,6 +325,7 @@ def test_hosts_of_a_real_ray(tmp_path: Path, elsewhere: Elsewhere) -> None:
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert len(found["brought"]) == 3
+    assert "all hosts 100 %" in result.stderr
     assert found["fetched"] == SIZE, "they share a disk: it comes once"
     assert {one["strategy"].partition(":")[0] for one in found["brought"].values()} == {"shared"}
     again = program.run(*asked, "all")
