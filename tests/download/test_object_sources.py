@@ -238,6 +238,15 @@ def test_a_flipped_bit_passes_through_here_the_engine_verifies(
     )
 
 
+def test_every_range_names_its_version(bucket: Bucket, proxy: FaultProxy) -> None:
+    ref = bucket.write("m", FILES)
+    made = manifest(ref)
+    proxy.forget()
+    body(ref, made, "config.json", 1, 2)
+    version = next(file.version for file in made.files if file.path == "config.json")
+    assert [(one.headers["if-match"], one.range) for one in proxy.seen] == [(version, "bytes=1-2")]
+
+
 def test_connections_are_kept_between_ranges(bucket: Bucket) -> None:
     """A new client for each range would shake hands each time."""
     ref = bucket.write("m", FILES)
