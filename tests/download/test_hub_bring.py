@@ -280,6 +280,14 @@ def test_a_transfer_that_stalls_is_tried_once_more(far: World, proxy: FaultProxy
     assert tree(into(attrs.evolve(far, settings=QUICK), manifest=made)) == MODEL
 
 
+def test_a_slow_line_is_no_stall(far: World, proxy: FaultProxy) -> None:
+    made = far.manifest()
+    proxy.bandwidth = 100_000
+    far = attrs.evolve(far, settings=DownloadSettings(stall=2.0))
+    assert tree(into(far, manifest=made)) == MODEL
+    assert far.hub.count("GET /cdn/") == 1
+
+
 def test_a_stall_of_xet_is_answered_without_xet(world: World) -> None:
     world.hub.add(REPO, MODEL, xet=True)
     with FaultProxy(world.hub.url) as proxy:

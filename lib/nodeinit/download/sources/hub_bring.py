@@ -35,6 +35,7 @@ NOTES = ".cache"
 """Where the library keeps its notes and half files below the directory that it writes to."""
 
 _LOOK = 0.2  # seconds between two looks at the process
+_START = 60.0  # seconds for it to start on a busy host: it says when it has
 _TAIL = 4000  # bytes of what a dead process said last
 _XET = {
     # The library would take 2 GB, and 512 MB more for every file; a host has other things to do.
@@ -172,6 +173,7 @@ def _watched(
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     text, last_sign, on_disk = b"", time.monotonic(), count.done
+    patience = max(stall, _START)
     while True:
         if select.select([pipe], [], [], _LOOK)[0]:
             piece = os.read(pipe, 65536)
@@ -182,14 +184,14 @@ def _watched(
                 said: dict[str, Any] = json.loads(line)
                 if "moved" not in said:
                     return said
-                last_sign = time.monotonic()
+                last_sign, patience = time.monotonic(), stall
         count.look()
         if count.done != on_disk:  # the library counts some bytes late, or never
             on_disk, last_sign = count.done, time.monotonic()
-        if time.monotonic() - last_sign > stall:
+        if time.monotonic() - last_sign > patience:
             raise _Stalled(
                 f"stalled: no byte of {job.repo}@{job.commit} came from {job.endpoint} within "
-                f"{stall:g} s"
+                f"{patience:g} s"
             )
 
 

@@ -27,6 +27,7 @@ from nodeinit.redact import redact_text
 _PR_SET_PDEATHSIG = 1
 _TRIES = 5  # in a row that finish no file
 _PATIENCE = 8.0  # seconds that are waited here; the driver waits longer ones, with all hosts
+_PIECE = 128 * 1024  # bytes
 _TELL = 0.2  # seconds between two signs of life
 
 
@@ -107,7 +108,7 @@ def bring_one(job: dict[str, Any], path: str) -> None:
 
 def bring_all(job: dict[str, Any], moved: Moved) -> None:
     """Bring all files that are missing, several at once."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
     from huggingface_hub.utils import get_session
     from tqdm import tqdm
 
@@ -123,6 +124,9 @@ def bring_all(job: dict[str, Any], moved: Moved) -> None:
         def display(self, *_args: Any, **_kwargs: Any) -> None:
             return None
 
+    moved.add(0)  # to import all this took its time
+    # It counts bytes in pieces of 10 MiB: eight files on a slow line would look like none.
+    constants.DOWNLOAD_CHUNK_SIZE = _PIECE
     session = get_session()
     session.event_hooks = {**session.event_hooks, "response": [_no_long_waits]}
     snapshot_download(
