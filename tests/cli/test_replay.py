@@ -86,6 +86,18 @@ def test_the_timeline_is_what_the_run_itself_had_printed(
     assert all(line in said.splitlines() for line in steps)
 
 
+def test_a_run_is_drawn_from_its_journal(nodeinit: Nodeinit, journal: Path, home: Path) -> None:
+    result = nodeinit("diagram", "--run", journal, "-o", home / "run.svg")
+    assert result.exit_code == 0, result.output
+    drawn = (home / "run.svg").read_text()
+    assert "#1 at 0.00 s" in drawn and "the end, at" in drawn and "why: " in drawn
+    assert nodeinit("diagram", "--run", journal).stdout == drawn
+
+    result = nodeinit("diagram", "--run", journal, "-o", home / "run.md")
+    assert result.exit_code == 2 and "write -o run.svg" in result.stderr
+    assert not (home / "run.md").exists()
+
+
 def test_json(nodeinit: Nodeinit, journal: Path) -> None:
     found = json.loads(nodeinit("replay", journal, "--json").stdout)
     assert found["state"] == "failed"

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
+import pytest
 from hypothesis import example, given, settings
 
-from nodeinit.diagram import StateKind, diagram_of
-from nodeinit.diagram.arrows import arrows_of
-from nodeinit.diagram.great import machine_svg
+from nodeinit import CallbackCtx
+from nodeinit.clusters.simulated import SimFault
+from nodeinit.diagram import Diagram, StateKind, diagram_of
+from nodeinit.diagram.arrows import Arrow, arrows_of
+from nodeinit.diagram.great import machine_svg, overlay_of
 from nodeinit.diagram.great.layout import Card, Layout, layout_of
 from nodeinit.diagram.great.words import in_full
 from nodeinit.diagram.plan.canvas import Box
 from nodeinit.fsm.definition import Definition, Edge, Phase
 from nodeinit.fsm.events import Event, Frame
+from nodeinit.fsm.snapshot import Step
 from nodeinit.node.policy import DEFAULT
+from nodeinit.testing import Scenario
+from nodeinit.testing.harness import Harness
+from nodeinit.testing.scenario import Act
 from nodeinit_machines.node_init import NODE_INIT
 from tests.diagram.machines import ODD_NAMES, SMALL, definitions, way_out, work
 
@@ -168,3 +177,59 @@ def touches(card: Card, point: tuple[float, float]) -> bool:
     on_side = x in (box.x, box.right) and box.y <= y <= box.bottom
     on_end = y in (box.y, box.bottom) and box.x <= x <= box.right
     return on_side or on_end
+
+
+def run_of(**fields: Any) -> tuple[Step, ...]:
+    """The steps of a real run in memory."""
+    with Harness(Quiet) as harness:
+        return tuple(harness.run(Scenario((2,), 2, 1, **fields)).driver.steps)
+
+
+class Quiet:
+    def on_before_init(self, ctx: CallbackCtx) -> None: ...
+
+
+def test_a_run_is_drawn_over_its_machine() -> None:
+    faults = (SimFault("fetch", "temporary", 0), SimFault("reserve", "permanent", 0))
+    steps = run_of(faults=faults)
+    diagram = diagram_of(NODE_INIT)
+    run = overlay_of(NODE_INIT, steps)
+    root = ET.fromstring(machine_svg(diagram, DEFAULT, run))
+
+    taken = [step for step in steps if step.accepted and step.edge is not None]
+    numbers = re.findall(r"#(\d+) at", " ".join(run.arrows.values()))
+    assert sorted(map(int, numbers)) == list(range(1, len(taken) + 1))
+    assert run.now == "failed" and run.over
+    assert run.states["placement"].startswith("✗") and "2 visits" in run.states["download"]
+    assert "ready" not in run.states
+    assert any("reserve failed" in note for note in run.notes)
+    looks = {g.get("data-edge"): str(g.get("class")).split()[-1] for g in root.iter(f"{SVG}g")}
+    assert looks["idle>config"] == "taken" and looks["placement>ready"] == "faint"
+    text = "".join(root.itertext())
+    assert "in placement" in run.arrows[by_ends(diagram, None, "releasing")]
+    assert all(when in text for when in run.arrows.values())
+
+
+@pytest.mark.parametrize("fields", [{}, {"acts": (Act(8.0, "cancel"),)}, {"gpus": (1,)}])
+def test_nothing_lies_on_anything_else_in_a_run_either(fields: dict[str, Any]) -> None:
+    with Harness(Quiet) as harness:
+        steps = harness.run(attrs.evolve(Scenario((2,), 2, 1), **fields)).driver.steps
+    layout = layout_of(diagram_of(NODE_INIT), DEFAULT, overlay_of(NODE_INIT, steps))
+    boxes = [card.box for card in layout.cards] + [line.label.box for line in layout.lines]
+
+    assert not any(overlap(a, b) for a, b in itertools.combinations(boxes, 2))
+    assert all(box.bottom < layout.notes_top for box in boxes)
+
+
+def test_a_long_run_makes_no_larger_picture() -> None:
+    steps = run_of(faults=(SimFault("fetch", "temporary", 0),))
+    long = steps[:-3] * 2_000  # not one run, but as many steps of every kind as a long one has
+    svg = machine_svg(diagram_of(NODE_INIT), DEFAULT, overlay_of(NODE_INIT, long))
+
+    assert len(long) > 10_000
+    assert len(svg.encode()) < 40_000
+    assert "2000 times" in svg
+
+
+def by_ends(diagram: Diagram, source: str | None, target: str) -> Arrow:
+    return next(a for a in arrows_of(diagram) if (a.source, a.target) == (source, target))

@@ -8,6 +8,7 @@ import click
 
 from nodeinit.cli.errors import Command
 from nodeinit.cli.machines import STANDARD, find_machine
+from nodeinit.errors import ConfigError, Fault
 
 
 @click.command(cls=Command)
@@ -21,20 +22,44 @@ from nodeinit.cli.machines import STANDARD, find_machine
 @click.option(
     "--format", "format_", help="The format: mmd (Mermaid, the default), svg, md or json."
 )
-def diagram(machine: str, output: Path | None, format_: str | None) -> None:
-    """Draw a machine: as an SVG, a Mermaid diagram, a Markdown table, or JSON.
+@click.option(
+    "--run",
+    "journal",
+    metavar="JOURNAL",
+    type=click.Path(path_type=Path),
+    help="Draw what a run did, from its journal, over its machine (SVG).",
+)
+def diagram(machine: str, output: Path | None, format_: str | None, journal: Path | None) -> None:
+    """Draw a machine: as an SVG, a Mermaid diagram, a Markdown table, or JSON; or a run of one.
 
-    MACHINE is an installed machine or MODULE:ATTR.
+    MACHINE is an installed machine or MODULE:ATTR. With --run it is the journal's own.
     """
     from nodeinit.diagram import registry
     from nodeinit.diagram.writing import write_text
 
-    definition = find_machine(machine)
-    if output is None:
-        click.echo(registry.render(definition, format_ or "mmd"), nl=False)
-    elif format_ is None:
-        registry.write(definition, output)
+    if journal is not None:
+        text = _run(journal, output, format_)
+    elif output is not None and format_ is None:
+        registry.write(find_machine(machine), output)
         click.echo(f"wrote {output}", err=True)
+        return
     else:
-        write_text(output, registry.render(definition, format_))
-        click.echo(f"wrote {output}", err=True)
+        text = registry.render(find_machine(machine), format_ or "mmd")
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    write_text(output, text)
+    click.echo(f"wrote {output}", err=True)
+
+
+def _run(journal: Path, output: Path | None, format_: str | None) -> str:
+    from nodeinit.cli.replay import replayed
+    from nodeinit.diagram.registry import to_svg
+    from nodeinit.fsm.journal import load_policy
+
+    asked = format_ or (output.suffix.removeprefix(".") if output is not None else "svg")
+    if asked.lower() != "svg":
+        problem = f"a run is drawn as svg, not as {asked!r}"
+        raise ConfigError(Fault("format", problem, remedy="write -o run.svg"))
+    definition, found = replayed(journal, None)
+    return to_svg(definition, load_policy(found.header["policy"]), found.steps)

@@ -37,7 +37,7 @@ def replay(journal: Path, callback: str | None, machine: str | None, as_json: bo
         raise SystemExit(replay_failures(journal, callback, as_json))
     if callback is not None:
         raise click.UsageError("MODULE:CLASS goes with a saved failure, and this is none")
-    definition, found = _replayed(journal, machine)
+    definition, found = replayed(journal, machine)
     if as_json:
         click.echo(json.dumps(_to_dict(definition, found), indent=2, default=repr))
     else:
@@ -45,7 +45,8 @@ def replay(journal: Path, callback: str | None, machine: str | None, as_json: bo
             click.echo(line)
 
 
-def _replayed(journal: Path, machine: str | None) -> tuple[Definition, Replay]:
+def replayed(journal: Path, machine: str | None) -> tuple[Definition, Replay]:
+    """The machine of a journal, the one named unless that is `None`, and what the journal tells."""
     from nodeinit.fsm.journal import read_journal
     from nodeinit.fsm.journal import replay as take_again
 

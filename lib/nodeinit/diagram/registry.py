@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from nodeinit.diagram.great import machine_svg
+from nodeinit.diagram.great import machine_svg, overlay_of
 from nodeinit.diagram.ir import diagram_of
 from nodeinit.diagram.mermaid import render_mermaid
 from nodeinit.diagram.table import render_table
@@ -15,6 +15,7 @@ from nodeinit.diagram.writing import write_text
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.policy import Policy
+from nodeinit.fsm.snapshot import Step
 
 Renderer: TypeAlias = Callable[[Definition], str]
 """Turns a definition into the text of a file. The same definition must give the same text."""
@@ -25,9 +26,16 @@ def to_mermaid(definition: Definition) -> str:
     return render_mermaid(diagram_of(definition))
 
 
-def to_svg(definition: Definition, policy: Policy | None = None) -> str:
-    """A machine as an SVG; with a policy, its phases say how patient it is with them."""
-    return machine_svg(diagram_of(definition), policy)
+def to_svg(
+    definition: Definition, policy: Policy | None = None, run: Sequence[Step] | None = None
+) -> str:
+    """A machine as an SVG; with a policy, its phases say how patient it is with them.
+
+    With the steps of a `run` (of `NodeInitializer.steps`, or of a journal's `replay`) what that did
+    stands out: the edges it took, numbered with times, and where it stands and why.
+    """
+    overlay = overlay_of(definition, run) if run is not None else None
+    return machine_svg(diagram_of(definition), policy, overlay)
 
 
 def to_table(definition: Definition) -> str:

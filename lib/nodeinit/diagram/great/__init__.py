@@ -4,5 +4,6 @@
 """
 
 from nodeinit.diagram.great.draw import machine_svg
+from nodeinit.diagram.great.overlay import Overlay, overlay_of
 
-__all__ = ["machine_svg"]
+__all__ = ["Overlay", "machine_svg", "overlay_of"]

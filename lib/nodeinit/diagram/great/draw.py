@@ -5,11 +5,12 @@ from __future__ import annotations
 from xml.sax.saxutils import escape
 
 from nodeinit.diagram.great.layout import MARGIN, Card, Layout, Line, Rail, layout_of
+from nodeinit.diagram.great.overlay import Overlay
 from nodeinit.diagram.great.style import ROOT, sheet
-from nodeinit.diagram.great.words import LINE, in_full
+from nodeinit.diagram.great.words import LINE, NOTE, in_full
 from nodeinit.diagram.ir import Diagram, StateKind
 from nodeinit.diagram.plan.canvas import Canvas, number
-from nodeinit.diagram.plan.text import shown
+from nodeinit.diagram.plan.text import fitted, shown
 from nodeinit.fsm.policy import Policy
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
@@ -17,23 +18,31 @@ _HEAD = 8.0  # how long the head of an arrow is
 _ROUND = 6.0  # of the corners of arrows
 
 
-def machine_svg(diagram: Diagram, policy: Policy | None = None) -> str:
+def machine_svg(diagram: Diagram, policy: Policy | None = None, run: Overlay | None = None) -> str:
     """The text of an SVG of a machine, for a light and for a dark page.
 
-    With a `policy` the cards of phases say how patient it is with them.
+    With a `policy` the cards of phases say how patient it is with them. With a `run` what that did
+    stands out, with numbers and times, and under the picture why it stands where it stands.
     """
-    layout = layout_of(diagram, policy)
+    layout = layout_of(diagram, policy, run)
     canvas = Canvas()
     canvas.text(MARGIN, MARGIN - 4, diagram.title, "h1")
     if layout.phases is not None:
         canvas.rect(layout.phases, "phases", rounded=14)
     # Lines below cards, labels above lines: where two must cross, what is written stays readable.
     for line in layout.lines:
-        _arrow(canvas, line, diagram)
+        _arrow(canvas, line, diagram, run)
     for rail in layout.rails:
-        _rail(canvas, rail)
+        used = run is None or any(
+            line.tap and line.kind == rail.kind and line.arrow in run.arrows
+            for line in layout.lines
+        )
+        _rail(canvas, rail, "" if used else " faint")
     for card in layout.cards:
-        _card(canvas, card, diagram)
+        _card(canvas, card, diagram, run)
+    for n, note in enumerate(layout.notes):
+        text = fitted(note, NOTE, layout.w - 2 * MARGIN)
+        canvas.text(MARGIN, layout.notes_top + n * LINE, text, "note")
     return _document(layout, str(canvas))
 
 
@@ -43,6 +52,7 @@ def _document(layout: Layout, drawn: str) -> str:
     said = [f"A state machine of {len(diagram.states)} states."]
     said.append(f"The way: {' → '.join(c.state.label for c in layout.cards if _on_way(c))}.")
     said += [in_full(line.arrow, diagram) for line in layout.lines]
+    said += layout.notes
     return "\n".join(
         [
             f'<svg xmlns="{_NAMESPACE}" class="{ROOT}" viewBox="0 0 {w} {h}" width="{w}" '
@@ -61,11 +71,13 @@ def _on_way(card: Card) -> bool:
     return card.state.kind in (StateKind.START, StateKind.PHASE, StateKind.GOAL)
 
 
-def _card(canvas: Canvas, card: Card, diagram: Diagram) -> None:
+def _card(canvas: Canvas, card: Card, diagram: Diagram, run: Overlay | None) -> None:
     state, box = card.state, card.box
     final = state.kind is StateKind.FINAL
     kind = state.name if final else str(state.kind)
     tip = f"{state.label}: {state.summary}" if state.summary else state.label
+    if run is not None:
+        kind += " now" if state.id == run.now else "" if state.id in run.states else " faint"
     with canvas.group(kind, tip, state=state.id):
         canvas.rect(box, rounded=9)
         if final:
@@ -77,22 +89,23 @@ def _card(canvas: Canvas, card: Card, diagram: Diagram) -> None:
             canvas.text(box.x + box.w / 2, y, text, look, anchor="middle")
 
 
-def _arrow(canvas: Canvas, line: Line, diagram: Diagram) -> None:
+def _arrow(canvas: Canvas, line: Line, diagram: Diagram, run: Overlay | None) -> None:
+    look = "" if run is None else " taken" if line.arrow in run.arrows else " faint"
     ends = f"{line.arrow.source or '*'}>{line.arrow.target}"
-    with canvas.group(f"to-{line.kind}", in_full(line.arrow, diagram), edge=ends):
+    with canvas.group(f"to-{line.kind}{look}", in_full(line.arrow, diagram), edge=ends):
         if line.tap and line.kind != "retry":
             canvas.line(*line.points[0], *line.points[1], "")  # its rail goes on from there
         else:
             canvas.path(_path(line.points), "")
             canvas.path(_head(line.points), "head")
-        for n, (look, text) in enumerate(line.label.words.lines):
-            canvas.text(line.label.box.x, line.label.box.y + n * LINE + 1, text, f"{look} label")
+        for n, (kind, text) in enumerate(line.label.words.lines):
+            canvas.text(line.label.box.x, line.label.box.y + n * LINE + 1, text, f"{kind} label")
 
 
-def _rail(canvas: Canvas, rail: Rail) -> None:
+def _rail(canvas: Canvas, rail: Rail, look: str) -> None:
     x, y = rail.trunk
     points = ((x, rail.y), (x, y))
-    with canvas.group(f"to-{rail.kind}"):
+    with canvas.group(f"to-{rail.kind}{look}"):
         canvas.line(rail.left, rail.y, rail.right, rail.y, "")
         if rail.ahead:
             canvas.path(_path(points), "")

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 import attrs
 
 from nodeinit.diagram.arrows import Arrow, arrows_of
-from nodeinit.diagram.great.words import Words, beside, on_card
+from nodeinit.diagram.great.overlay import Overlay
+from nodeinit.diagram.great.words import LINE, Words, beside, on_card
 from nodeinit.diagram.ir import Diagram, State, StateKind
 from nodeinit.diagram.plan.canvas import Box
 from nodeinit.fsm.policy import Policy
@@ -92,19 +93,28 @@ class Layout:
     lines: tuple[Line, ...]
     rails: tuple[Rail, ...]
     phases: Box | None
+    notes: tuple[str, ...]
     w: float
     h: float
 
+    @property
+    def notes_top(self) -> float:
+        """Where what stands under the picture begins."""
+        return self.h - MARGIN - LINE * len(self.notes)
 
-def layout_of(diagram: Diagram, policy: Policy | None = None) -> Layout:
-    """The picture of a machine: the same for the same machine, and without any overlap."""
-    return _Layout(diagram, policy).made()
+
+def layout_of(diagram: Diagram, policy: Policy | None = None, run: Overlay | None = None) -> Layout:
+    """The picture of a machine, or of a run on it: the same for the same, and without any overlap."""
+    return _Layout(diagram, policy, run).made()
 
 
 class _Layout:
-    def __init__(self, diagram: Diagram, policy: Policy | None) -> None:
+    def __init__(self, diagram: Diagram, policy: Policy | None, run: Overlay | None) -> None:
         self.diagram = diagram
-        self.words = {state.id: on_card(state, policy) for state in diagram.states}
+        self.words = {state.id: on_card(state, policy, run) for state in diagram.states}
+        arrows = arrows_of(diagram)
+        self.labels = {arrow: beside(arrow, run) for arrow in arrows}
+        self.notes = run.notes if run is not None else ()
         row = [state for state in diagram.states if state.kind in _ROW]
         rank = {StateKind.START: 0, StateKind.PHASE: 1, StateKind.GOAL: 2}
         self.row = [state.id for state in sorted(row, key=lambda state: rank[state.kind])]
@@ -113,7 +123,7 @@ class _Layout:
         self.cards: dict[str, Box] = {}
         self.lines: list[Line] = []
         self.rails: list[Rail] = []
-        self._sort(arrows_of(diagram))
+        self._sort(arrows)
 
     def _sort(self, arrows: Iterable[Arrow]) -> None:
         """Which arrow goes which way."""
@@ -153,7 +163,7 @@ class _Layout:
     def made(self) -> Layout:
         self.left = MARGIN + 14.0 * sum(arrow.target in self.at for arrow in self.under)
         self.top = MARGIN + _TITLE
-        lanes = [beside(arrow).h + _LANE for arrow in self.over]
+        lanes = [self.labels[arrow].h + _LANE for arrow in self.over]
         detours = 10.0 * sum(arrow.target in self.at for arrow in self.under)
         self.row_top = self.top + sum(lanes) + detours + (_LANE if lanes or detours else 0)
         self._place_row()
@@ -175,8 +185,9 @@ class _Layout:
             tuple(self.lines),
             tuple(self.rails),
             self.box,
+            self.notes,
             right + MARGIN,
-            self.bottom + MARGIN,
+            self.bottom + (LINE * (len(self.notes) + 1) if self.notes else 0) + MARGIN,
         )
 
     # -- the row to the goal -------------------------------------------------------------------------
@@ -184,11 +195,11 @@ class _Layout:
     def _card(self, id: str) -> tuple[float, float]:
         """The size of a card; one that taps lead out of is as wide as they are together."""
         words = self.words[id]
-        taps = sum(beside(arrow).w + 2 * _SLOT for _, arrow in self.taps.get(id, ()))
+        taps = sum(self.labels[arrow].w + 2 * _SLOT for _, arrow in self.taps.get(id, ()))
         return max(words.w + 2 * _PAD, 96.0, taps), words.h + 2 * _PAD
 
     def _place_row(self) -> None:
-        labels = {i: beside(arrow) for i, arrow in self.ahead.items()}
+        labels = {i: self.labels[arrow] for i, arrow in self.ahead.items()}
         high = max(self._card(id)[1] for id in self.row)
         # A label stands above its arrow, which meets the cards at half their height.
         high = max([high, *(2 * (words.h + 8) for words in labels.values())])
@@ -198,7 +209,7 @@ class _Layout:
         self.slots: dict[str, list[float]] = {}
         for i, id in enumerate(self.row):
             w, h = self._card(id)
-            widths = [beside(arrow).w + 2 * _SLOT for _, arrow in self.taps[id]]
+            widths = [self.labels[arrow].w + 2 * _SLOT for _, arrow in self.taps[id]]
             self.cards[id] = Box(x, mid - h / 2, w, h)
             at = x + (w - sum(widths)) / 2
             self.slots[id] = [at + sum(widths[:n]) + _SLOT / 2 for n in range(len(widths))]
@@ -222,7 +233,7 @@ class _Layout:
     def _rails(self) -> None:
         """How far down the labels of the taps reach, and where the rails run below them."""
         under = self.row_top + self.row_high + _UNDER
-        labels = [beside(arrow).h for taps in self.taps.values() for _, arrow in taps]
+        labels = [self.labels[arrow].h for taps in self.taps.values() for _, arrow in taps]
         first = under + max(labels, default=0.0) + _UNDER
         self.tapped = under
         used = {kind for taps in self.taps.values() for kind, _ in taps}
@@ -233,8 +244,8 @@ class _Layout:
     def _place_below(self) -> None:
         """The wait, the giving back, and a column of final states."""
         of = {kind: [s.id for s in self.diagram.states if s.kind is kind] for kind in StateKind}
-        across = [beside(arrow) for arrow in self.across]
-        ends = {arrow.target: beside(arrow) for arrow in self.ends}
+        across = [self.labels[arrow] for arrow in self.across]
+        ends = {arrow.target: self.labels[arrow] for arrow in self.ends}
         finals = of[StateKind.FINAL]
         step = max([self._card(id)[1] for id in finals] + [2 * w.h + 8 for w in ends.values()])
         step += 14
@@ -274,7 +285,7 @@ class _Layout:
         for arrow in self.across:
             assert arrow.source is not None
             one, two = self.cards[arrow.source], self.cards[arrow.target]
-            words, y = beside(arrow), self.lower_mid
+            words, y = self.labels[arrow], self.lower_mid
             place = Box((one.right + two.x - words.w) / 2, y - 6 - words.h, words.w, words.h)
             self.lines.append(
                 Line(arrow, ((one.right, y), (two.x, y)), Label(place, words), "undo")
@@ -282,14 +293,14 @@ class _Layout:
         for arrow in self.ends:
             assert arrow.source is not None
             one, two = self.cards[arrow.source], self.cards[arrow.target]
-            words, y, turn = beside(arrow), two.y + two.h / 2, one.right + 14
+            words, y, turn = self.labels[arrow], two.y + two.h / 2, one.right + 14
             points = ((one.right, self.lower_mid), (turn, self.lower_mid), (turn, y), (two.x, y))
             place = Box(two.x - 14 - words.w, y - 5 - words.h, words.w, words.h)
             self.lines.append(Line(arrow, points, Label(place, words), "end"))
         self._arrows_under()
 
     def _tap(self, kind: str, arrow: Arrow, x: float) -> None:
-        words, rail = beside(arrow), self.rail[kind]
+        words, rail = self.labels[arrow], self.rail[kind]
         label = Label(Box(x + 6, self.tapped, words.w, words.h), words)
         card = self.cards.get(arrow.source or "") if kind != "retry" else self.cards[arrow.target]
         top = self.box.bottom if card is None and self.box else card.bottom if card else rail
@@ -317,7 +328,7 @@ class _Layout:
             arrow: abs(self.at[str(arrow.source)] - self.at[arrow.target]) for arrow in self.over
         }
         for arrow in sorted(self.over, key=lambda arrow: span[arrow]):
-            words, one, two = beside(arrow), str(arrow.source), arrow.target
+            words, one, two = self.labels[arrow], str(arrow.source), arrow.target
             start, end = port(one), port(two)
             points = ((start, self.cards[one].y), (start, y), (end, y), (end, self.cards[two].y))
             x = max(self.left, (start + end - words.w) / 2)
@@ -335,7 +346,7 @@ class _Layout:
         ports = _Ports()
         y, x = self.bottom + 18, self.left - 14
         for arrow in self.under:
-            words, one = beside(arrow), self.cards[str(arrow.source)]
+            words, one = self.labels[arrow], self.cards[str(arrow.source)]
             two = self.cards[arrow.target]
             y += words.h + 4
             start = ports.below(one)

@@ -50,6 +50,8 @@ def sheet() -> str:
         (".to-wait path,.to-undo path", "stroke-dasharray:6 3"),
         (".code", f"font-family:{_MONO}"),
     ]
+    font += [(".faint", "opacity:.4"), (".taken path", "stroke-width:2.6")]
+    font += [(".now rect", "stroke-width:3.5"), (".when", "font-weight:600")]
     font += [(".label", "paint-order:stroke;stroke-width:4;stroke-linejoin:round")]
     font += [(".head", "stroke:none;stroke-dasharray:none"), (".twice", "fill:none")]
     light = [_rule(*rule) for rule in (*font, *_rules(0))]

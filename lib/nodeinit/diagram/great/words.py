@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from nodeinit.diagram.arrows import Arrow
+from nodeinit.diagram.great.overlay import Overlay
 from nodeinit.diagram.ir import Diagram, State, StateKind
 from nodeinit.diagram.plan.text import fitted, width, wrapped
 from nodeinit.fsm.policy import Policy
@@ -37,12 +38,17 @@ class Words:
 
 def _width(kind: str, text: str) -> float:
     bold = kind.startswith("name")
-    return width(text, NAME if bold else NOTE, bold=bold)
+    return width(text, NAME if bold else NOTE, bold=bold or kind.endswith(("event", "when")))
 
 
-def on_card(state: State, policy: Policy | None) -> Words:
-    """The card of a state: its name, what is done in it, its patience, what it holds."""
+def on_card(state: State, policy: Policy | None, run: Overlay | None = None) -> Words:
+    """The card of a state: its name, what is done in it, its patience, what it holds.
+
+    Of a run it also says how long that was in it.
+    """
     lines = [("name", fitted(state.label, NAME, _ROOM * 1.4, bold=True))]
+    if run is not None and state.id in run.states:
+        lines.append(("note when", run.states[state.id]))
     if state.activity:
         lines.append(("note code", fitted(f"ƒ {state.activity}", NOTE, _ROOM * 1.4)))
     if state.summary and state.kind not in (StateKind.START, StateKind.FINAL):
@@ -70,9 +76,14 @@ def _time(seconds: float) -> str:
     return f"{seconds:g} s"
 
 
-def beside(arrow: Arrow) -> Words:
-    """The label of an arrow: the events of each of its ways, `[guards]`, and the hooks they fire."""
+def beside(arrow: Arrow, run: Overlay | None = None) -> Words:
+    """The label of an arrow: the events of each of its ways, `[guards]`, and the hooks they fire.
+
+    Of a run it begins with when that took the arrow.
+    """
     lines: list[tuple[str, str]] = []
+    if run is not None and arrow in run.arrows:
+        lines.append(("note when", run.arrows[arrow]))
     for way in arrow.ways:
         otherwise = " [else]" if way.otherwise else ""
         lines.append(("note event", ", ".join(way.events) + otherwise))
