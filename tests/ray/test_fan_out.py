@@ -26,6 +26,7 @@ from nodeinit.download.store import published_path, verify
 from nodeinit.download.swarm.coordinator import Coordinator
 from nodeinit.download.swarm.words import Orders, Report
 from nodeinit.errors import PermanentError
+from nodeinit.node.initializer import NodeInitializer
 from nodeinit.ray import RayCluster, workers
 from tests.download.swarming import ALL, MIB, Origin, make_model
 from tests.ray.conftest import run
@@ -183,7 +184,8 @@ def kill_process(name: str) -> None:
 
 def survive_a_dead_leader(world: World, share: float) -> None:
     nodes = world.cluster.hosts.node_ids  # type: ignore[union-attr]
-    jobs = world.jobs(nodes, strategy="swarm")
+    # What is on its way when it dies is lost: little of this small model too, as of a large one.
+    jobs = world.jobs(nodes, strategy="swarm", concurrency=2)
 
     async def main() -> list[NodeReport]:
         killing = asyncio.ensure_future(kill_leader_at(world, share * world.manifest.size))
@@ -294,3 +296,28 @@ class Deaf(Coordinator):
 
     def heard(self, member: str, report: Report, now: float) -> Orders:
         return attrs.evolve(super().heard(member, report, now), peers=())
+
+
+def test_a_journal_says_how_a_model_came_and_why(world: World, tmp_path: Path) -> None:
+    config = LLMConfig(
+        model_id="org/model",
+        model_source=world.manifest.source,
+        engine_kwargs={"tensor_parallel_size": 8, "pipeline_parallel_size": 3},
+        nodeinit={"store": str(tmp_path / "store"), "download": {"allow_http": True}},
+    )
+    heard: list[Progress] = []
+
+    async def main() -> None:
+        async with NodeInitializer(
+            config, cluster=world.cluster, journal=tmp_path / "journal"
+        ) as node:
+            node.subscribe_progress(heard.append)
+            await node.wait_for("ready")
+            assert len(node.ctx.nodes) == 3
+
+    run(main)
+    said = "shared: all 3 hosts see one store; one of them fetches"
+    assert (tmp_path / "journal").read_text().count(said) >= 3, "for each host"
+    assert said in {progress.note for progress in heard}
+    last = [progress for progress in heard if not progress.node_id][-1]
+    assert (last.done, last.total, last.left) == (*(3 * world.manifest.size,) * 2, 0.0)
