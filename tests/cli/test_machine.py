@@ -125,7 +125,7 @@ def test_a_machine_of_ones_own_is_as_good_as_ours(nodeinit: Nodeinit, here: Path
     assert "warmup" in nodeinit("diagram", "own_machine:WARM").stdout
 
 
-@pytest.mark.parametrize("suffix", ["svg", "mmd", "md", "json"])
+@pytest.mark.parametrize("suffix", ["svg", "mmd", "dot", "md", "json"])
 def test_a_diagram_on_stdout_is_the_one_in_a_file(
     nodeinit: Nodeinit, here: Path, suffix: str
 ) -> None:

@@ -34,13 +34,15 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
 def test_what_was_written_has_not_drifted(install: Install, tmp_path: Path) -> None:
     wrote = update(tmp_path / "new")
 
-    names = {"README.md", "small.json", "small.md", "small.mmd", "small.svg"}
+    names = {"README.md", "small.json", "small.dot", "small.md", "small.mmd", "small.svg"}
     assert {path.name for path in wrote} == names
     assert check(tmp_path / "new") == []
     assert update(tmp_path / "new") == []
 
 
-@pytest.mark.parametrize("name", ["README.md", "small.json", "small.md", "small.mmd", "small.svg"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "small.json", "small.dot", "small.md", "small.mmd", "small.svg"]
+)
 def test_any_difference_is_found_and_mended(name: str, install: Install, tmp_path: Path) -> None:
     update(tmp_path)
     path = tmp_path / name
@@ -60,7 +62,7 @@ def test_files_of_no_machine_are_named_and_left_alone(install: Install, tmp_path
     update(tmp_path)
     install("small")
 
-    strays = [tmp_path / f"gone.{format}" for format in ("json", "md", "mmd", "svg")]
+    strays = [tmp_path / f"gone.{format}" for format in ("dot", "json", "md", "mmd", "svg")]
     assert check(tmp_path) == strays
     update(tmp_path)
     assert all(path.exists() for path in strays)
@@ -94,6 +96,7 @@ def test_only_named_machines_are_written(install: Install, tmp_path: Path) -> No
 
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "README.md",
+        "two.dot",
         "two.json",
         "two.md",
         "two.mmd",

@@ -33,7 +33,7 @@ def count_states(definition: Definition) -> str:
 
 
 def test_our_formats_come_first() -> None:
-    assert formats()[:4] == ("svg", "mmd", "md", "json")
+    assert formats()[:5] == ("svg", "mmd", "dot", "md", "json")
 
 
 def test_json_is_the_canonical_form() -> None:
@@ -80,7 +80,7 @@ def test_a_format_must_be_able_to_be_a_suffix(name: str) -> None:
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"'bmp'.*known: \.svg, \.mmd, \.md, \.json"):
+    with pytest.raises(ConfigError, match=r"'bmp'.*known: \.svg, \.mmd, \.dot, \.md, \.json"):
         render(SMALL, "bmp")
 
 
@@ -91,7 +91,9 @@ def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
 def test_an_unknown_suffix_is_refused_and_nothing_written(
     name: str, problem: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=rf"{name}.*{problem}.*known: \.svg, \.mmd, \.md, \.json"):
+    with pytest.raises(
+        ConfigError, match=rf"{name}.*{problem}.*known: \.svg, \.mmd, \.dot, \.md, \.json"
+    ):
         write(SMALL, tmp_path / name)
 
     assert list(tmp_path.iterdir()) == []

@@ -17,10 +17,10 @@ from nodeinit.errors import ConfigError, Fault
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write; its suffix is the format (.svg, .mmd, .md, .json). Default: stdout.",
+    help="The file to write; its suffix is the format (.svg, .mmd, .dot, .md, .json). Default: stdout.",
 )
 @click.option(
-    "--format", "format_", help="The format: mmd (Mermaid, the default), svg, md or json."
+    "--format", "format_", help="The format: mmd (Mermaid, the default), svg, dot, md or json."
 )
 @click.option(
     "--run",
@@ -30,7 +30,7 @@ from nodeinit.errors import ConfigError, Fault
     help="Draw what a run did, from its journal, over its machine (SVG).",
 )
 def diagram(machine: str, output: Path | None, format_: str | None, journal: Path | None) -> None:
-    """Draw a machine: as an SVG, a Mermaid diagram, a Markdown table, or JSON; or a run of one.
+    """Draw a machine (SVG, Mermaid, Graphviz, a Markdown table, JSON), or a run of one (SVG).
 
     MACHINE is an installed machine or MODULE:ATTR. With --run it is the journal's own.
     """

@@ -18,7 +18,7 @@ from nodeinit.diagram.writing import write_text
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm.registry import load_machine, machines
 
-FORMATS = ("svg", "mmd", "md", "json")
+FORMATS = ("svg", "mmd", "dot", "md", "json")
 """What is committed of each machine: two pictures, a table, and the canonical form."""
 
 GALLERY = "README.md"

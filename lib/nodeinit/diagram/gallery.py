@@ -26,5 +26,6 @@ def with_diagram(page: str, name: str, mermaid: str) -> str:
     there = re.compile(f"^{re.escape(begin)}$.*?^{re.escape(end)}$", re.DOTALL | re.MULTILINE)
     if there.search(page):
         return there.sub(lambda _: block, page)
-    links = f"[Table]({name}.md) · [JSON]({name}.json) · [Mermaid source]({name}.mmd)"
+    kinds = {"Table": "md", "JSON": "json", "Mermaid source": "mmd", "Graphviz source": "dot"}
+    links = " · ".join(f"[{kind}]({name}.{suffix})" for kind, suffix in kinds.items())
     return f"{page or INTRO}\n## {name}\n\n{links}\n\n{block}\n"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from nodeinit.diagram.dot import render_dot
 from nodeinit.diagram.great import machine_svg, overlay_of
 from nodeinit.diagram.ir import diagram_of
 from nodeinit.diagram.mermaid import render_mermaid
@@ -38,6 +39,11 @@ def to_svg(
     return machine_svg(diagram_of(definition), policy, overlay)
 
 
+def to_dot(definition: Definition) -> str:
+    """A machine as the source of a drawing by Graphviz."""
+    return render_dot(diagram_of(definition))
+
+
 def to_table(definition: Definition) -> str:
     """A machine as a Markdown page: its states, what happens on which event, its hooks."""
     return render_table(diagram_of(definition))
@@ -51,6 +57,7 @@ def to_json(definition: Definition) -> str:
 _renderers: dict[str, Renderer] = {
     "svg": to_svg,
     "mmd": to_mermaid,
+    "dot": to_dot,
     "md": to_table,
     "json": to_json,
 }
