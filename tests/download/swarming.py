@@ -140,6 +140,7 @@ class Task:
     stall: float = 20.0
     token: str = "token"
     swarm: bool = True
+    mode: NodeModelDownloadable = ALL
     without_wheel: bool = False
 
 
@@ -163,7 +164,7 @@ def _host(task: Task, pipe: Connection) -> dict[str, Any]:
     if task.swarm:
         member = Member(
             shelf.relay_scratch(task.name),
-            task.manifest.select(ALL),
+            task.manifest.select(task.mode),
             token=task.token,
             address=task.address,
             stall=task.stall,
@@ -184,7 +185,7 @@ def _host(task: Task, pipe: Connection) -> dict[str, Any]:
     try:
         result = bring(
             task.manifest,
-            ALL,
+            task.mode,
             path,
             name=task.name,
             relay=member,
@@ -194,7 +195,7 @@ def _host(task: Task, pipe: Connection) -> dict[str, Any]:
         )
         seconds = time.monotonic() - began
         if member is not None:
-            for file in task.manifest.select(ALL):
+            for file in task.manifest.select(task.mode):
                 member.finished(file, path / file.path)
             member.linger(lambda: False)
     finally:

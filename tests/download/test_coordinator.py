@@ -62,8 +62,19 @@ def test_who_has_most_leads_and_is_replaced_by_who_has_most_then() -> None:
 def test_who_needs_less_than_others_does_not_lead_them() -> None:
     driver, _ = swarm(2)
     tokenizer = report("host-0", "a", wants=frozenset("a"), wants_bytes=1)
+    driver.heard("host-1", report("host-1", ready=False), 0.0)
     driver.heard("host-0", tokenizer, 0.0)
-    driver.heard("host-1", report("host-1"), 0.0)
+    assert driver.leader is None, "what others need would come from nowhere"
+    driver.heard("host-1", report("host-1"), 1.0)
+    assert driver.leader == "host-1"
+
+
+def test_a_leader_that_needs_less_than_one_who_came_late_hands_over() -> None:
+    driver, _ = swarm(2)
+    tokenizer = report("host-0", wants=frozenset("a"), wants_bytes=1)
+    driver.heard("host-0", tokenizer, 0.0)
+    assert driver.heard("host-0", tokenizer, PATIENCE + 1).lead
+    driver.heard("host-1", report("host-1"), PATIENCE + 2)
     assert driver.leader == "host-1"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from nodeinit.context import NodeModelDownloadable
 from nodeinit.download.store import verify
 from nodeinit.download.swarm.coordinator import Coordinator
 from nodeinit.download.swarm.hold import Hold
@@ -30,7 +31,7 @@ def origin(tmp_path: Path) -> Iterator[Origin]:
 def assert_equal_everywhere(run: Fleet) -> None:
     for task in run.tasks:
         path = Path(task.store) / "org--model" / task.manifest.revision
-        assert verify(path, task.manifest, ALL, rehash=True) == ()
+        assert verify(path, task.manifest, task.mode, rehash=True) == ()
         left = list((Path(task.store) / ".nodeinit" / "staging").iterdir())
         assert left == [], "nothing stays in staging"
 
@@ -39,6 +40,17 @@ def assert_equal_everywhere(run: Fleet) -> None:
 def test_each_byte_leaves_the_origin_once(tmp_path: Path, origin: Origin, hosts: int) -> None:
     manifest = make_model(tmp_path / "source", files=6, size=4 * MIB)
     run = fleet(manifest, origin, tmp_path, hosts)
+    run.run()
+    assert_equal_everywhere(run)
+    assert origin.sent <= 1.05 * manifest.size
+    assert all(outcome["alone"] == "" for outcome in run.outcomes.values())
+
+
+def test_hosts_that_need_less_are_in_it_too(tmp_path: Path, origin: Origin) -> None:
+    manifest = make_model(tmp_path / "source", files=3, size=MIB)
+    run = fleet(manifest, origin, tmp_path, 3)
+    modes = (NodeModelDownloadable.NONE, NodeModelDownloadable.TOKENIZER_ONLY, ALL)
+    run.tasks = [attrs.evolve(t, mode=mode) for t, mode in zip(run.tasks, modes, strict=True)]
     run.run()
     assert_equal_everywhere(run)
     assert origin.sent <= 1.05 * manifest.size

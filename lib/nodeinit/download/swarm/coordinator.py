@@ -78,12 +78,19 @@ class Coordinator:
             self._pulse += 1
 
     def _elect(self, now: float) -> None:
+        # Who needs most can give all that others need; who needs less would leave them waiting.
+        taking_part = self._taking_part()
+        widest = max((one.wants_bytes for _, one in taking_part), default=0)
         leading = self._reports.get(self._leader or "")
-        if leading is not None and not leading.alone:
+        if leading is not None and not leading.alone and leading.wants_bytes == widest:
             return
         if self._leader is not None:
             self._dismiss(self._leader)
-        able = {name: one for name, one in self._taking_part() if one.endpoint and one.ready}
+        able = {
+            name: one
+            for name, one in taking_part
+            if one.endpoint and one.ready and one.wants_bytes == widest
+        }
         assert self._began is not None
         all_here = len(self._reports) == len(self._members)
         if not able or (self._pulse == 0 and not all_here and now - self._began < PATIENCE):
@@ -93,8 +100,7 @@ class Coordinator:
                 self._missed_since = now
             if now - self._missed_since < PATIENCE:
                 return
-        # Who needs most can give all that others need; of these, who has most has least to bring.
-        self._leader = max(able, key=lambda name: (able[name].wants_bytes, able[name].has_bytes))
+        self._leader = max(able, key=lambda name: able[name].has_bytes)
         self._pulse += 1
 
     def _taking_part(self) -> list[tuple[str, Report]]:
