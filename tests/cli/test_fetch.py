@@ -122,6 +122,21 @@ def test_json_of_a_failure(nodeinit: Nodeinit, home: Path) -> None:
     assert "does not exist on this host" in found["reason"]
 
 
+def test_settings_of_the_command_line(nodeinit: Nodeinit, home: Path, source: Path) -> None:
+    write_tree(source, {"other/weights.pkl": b"pickled"})
+    refused = nodeinit("fetch", source)
+    assert refused.exit_code == 4
+    assert "weights.pkl" in refused.stderr
+    allowed = nodeinit("fetch", source, "--allow-pickle", "--bandwidth", "1GB")
+    assert allowed.exit_code == 0, allowed.output
+    bad = nodeinit("fetch", source, "--bandwidth", "10")
+    assert bad.exit_code == 2
+    assert "--bandwidth is in bytes per second" in bad.stderr
+    alone = nodeinit("fetch", source, "--strategy", "swarm")
+    assert alone.exit_code == 2
+    assert "--strategy needs --hosts" in alone.stderr
+
+
 def test_quiet(nodeinit: Nodeinit, source: Path) -> None:
     assert nodeinit("fetch", source, "--quiet").output == ""
 

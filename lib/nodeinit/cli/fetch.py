@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nodeinit.cli.amounts import amount_of_bytes
 from nodeinit.cli.errors import Command, ExitCode, report
 from nodeinit.cli.stdout import kept_clean
 from nodeinit.cli.stores import store_option
@@ -46,6 +47,19 @@ def _mode(_context: click.Context, _option: click.Parameter, value: str) -> Any:
     help="Fetch on hosts of a Ray cluster: all, how many, or their names or ids (a,b,c).",
 )
 @click.option("--address", metavar="ADDR", help="The Ray to use. Default: $RAY_ADDRESS, or auto.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["auto", "direct", "shared", "swarm", "external"]),
+    help="Who fetches from the source, with --hosts. Default: the config's, or auto.",
+)
+@click.option(
+    "--bandwidth",
+    callback=amount_of_bytes,
+    metavar="SIZE",
+    help="The most that a host may take in a second: 200MB. Default: no limit.",
+)
+@click.option("--allow-pickle", is_flag=True, help="Take files that run code when loaded, too.")
+@click.option("--allow-http", is_flag=True, help="Read a source without encryption, too.")
 @store_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be fetched, and to where.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout at the end.")
@@ -66,6 +80,12 @@ def fetch(as_json: bool, quiet: bool, **options: Any) -> None:
     """  # noqa: D301  click reads the \b
     if options["address"] is not None and options["hosts"] is None:
         raise click.UsageError("--address needs --hosts: all, how many, or which")
+    if (options["bandwidth"] or 1024) < 1024:
+        raise click.UsageError(
+            "--bandwidth is in bytes per second; give 1KiB or more, such as 200MB"
+        )
+    if options["strategy"] is not None and options["hosts"] is None:
+        raise click.UsageError("--strategy needs --hosts: this host alone has no choice")
     with kept_clean(as_json) as out:
         result = _fetched(options, quiet=quiet, to_stderr=as_json)
         if as_json:

@@ -57,7 +57,7 @@ class FetchPlan:
             f"strategy {self.subject.strategy}"
         )
         for extra in self.manifest.extras:
-            yield f"without the extra files for {extra.destination} ({size(extra.manifest.size)})"
+            yield f"and {size(extra.manifest.size)} to {extra.destination}"
         for host in self.hosts:
             yield self._host_line(host)
 

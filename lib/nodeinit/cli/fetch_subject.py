@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -50,8 +50,12 @@ def subject(
     address: str | None,
     store: Path | None,
     dry_run: bool,
+    **download: Any,
 ) -> Subject:
-    """What a command line means. Raises `ConfigError`; nothing has been started then."""
+    """What a command line means; `download` are settings that it gives in place of the config's.
+
+    Raises `ConfigError`; nothing has been started then.
+    """
     if _is_config(what):
         config = LLMConfig.load(what, model=model)
     else:
@@ -59,6 +63,10 @@ def subject(
     if store is not None or config.nodeinit.given_store is None:
         settings = attrs.evolve(config.nodeinit, store=str(store_of(store)))
         config = config.evolve(nodeinit=settings)
+    if given := {name: value for name, value in download.items() if value}:
+        settings = config.nodeinit
+        changed = attrs.evolve(settings.download, **given)
+        config = config.evolve(nodeinit=attrs.evolve(settings, download=changed))
     return Subject(config, mode, hosts, address, dry_run)
 
 
