@@ -57,3 +57,20 @@ def test_d14_lock_and_data_are_below_one_root(tmp_path: Path) -> None:
     engine.bring()
     below = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert all(path.is_relative_to(tmp_path / "store") for path in below)
+
+
+def test_d12_the_cache_of_a_hub_is_not_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "hub"
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    main = cache / "models--org--model" / "refs" / "main"
+    main.parent.mkdir(parents=True)
+    main.write_text("genuine")
+    engine = Engine.of(tmp_path / "store")
+    engine.bring()
+    assert engine.holds()
+    assert main.read_text() == "genuine"
+    assert [path for path in cache.rglob("*") if path.is_file()] == [main]
+    assert not (tmp_path / "home").exists()

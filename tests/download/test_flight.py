@@ -78,7 +78,7 @@ def test_a_waiter_can_be_stopped(manifest: Manifest, path: Path) -> None:
     assert is_complete(path, manifest, ALL)
 
 
-def test_modes_of_one_model_do_not_write_at_once(manifest: Manifest, path: Path) -> None:
+def test_d9_modes_of_one_model_do_not_write_at_once(manifest: Manifest, path: Path) -> None:
     with Victim() as first, Victim() as second:
         first.send(job(manifest, TOKENIZER, path, hold=True))
         assert first.hear() == {"held": True}
@@ -111,3 +111,35 @@ def test_of_many_threads_one_fetches(manifest: Manifest, path: Path) -> None:
     assert sorted(result.fetched for result in results) == [0] * 7 + [SIZE]
     assert source.opened == len(MODEL) - 1, "the empty file need not be asked for"
     assert {name: data for name, (_, data) in published(path).items()} == MODEL
+
+
+def test_of_many_processes_one_fetches_and_one_takes_over(path: Path, tmp_path: Path) -> None:
+    """The holder is killed while three wait: what was brought is not brought again."""
+    files = MODEL | {"big.dat": bytes(range(256)) * 400}
+    manifest = model(tmp_path / "model", files)
+    path = published_path(tmp_path / "store", manifest)
+    served = tmp_path / "served"
+    with Victim() as first, Victim() as second, Victim() as third, Victim() as fourth:
+        first.send(
+            job(manifest, ALL, path, die_after=60_000, served=str(served), concurrency=1, hold=True)
+        )
+        assert first.hear() == {"held": True}
+        others = (second, third, fourth)
+        for number, other in enumerate(others):
+            more = {"tell": "wait", "name": f"other-{number}", "served": str(served)}
+            other.send(job(manifest, ALL, path, concurrency=1, **more))
+            assert other.hear()["stage"] == "wait"
+        first.send("go on")
+        assert first.hear()["killed"]
+        before = sum(map(int, served.read_text().split()))
+        assert before > 50_000
+        fetched = []
+        for other in others:
+            answer = other.hear()
+            while "stage" in answer:
+                answer = other.hear()
+            fetched.append(answer["fetched"])
+    assert sorted(fetched)[:2] == [0, 0]
+    passed = sum(map(int, served.read_text().split()))
+    assert manifest.size <= passed <= manifest.size + 4096, "a chunk is what the kill cost"
+    assert {name: data for name, (_, data) in published(path).items()} == files

@@ -48,7 +48,7 @@ def damaged(manifest: Manifest, path: Path) -> None:
 
 
 @pytest.mark.parametrize(("before", "step"), [(nothing, 1), (tokenizer, 3), (damaged, 4)])
-def test_a_fetch_may_be_killed_at_any_moment(
+def test_d5_a_fetch_may_be_killed_at_any_moment(
     victim: Victim, before: Callable[[Manifest, Path], None], step: int
 ) -> None:
     with scratch() as directory:

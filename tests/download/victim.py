@@ -2,9 +2,9 @@
 
 Reads one job per line as JSON, forks, and lets the child bring. The child counts everything that it
 asks the system for (files opened, renamed, removed, …) and each chunk that it copies; at the moment
-`die_at` it sends itself a SIGKILL. With `served` it appends the size of whatever
-the source gives to that file. With `hold` it prints `{"held": true}` when it first reads the
-source and waits for another line, `"die"` or anything else. The parent answers each job with how
+`die_at` it sends itself a SIGKILL. With `served` it appends the size of whatever the source gives
+to that file, and with `die_after` dies when it gave so many bytes. With `hold` it prints
+`{"held": true}` when it first reads the source and waits for another line, `"die"` or anything else. The parent answers each job with how
 the child ended.
 """
 
@@ -31,11 +31,20 @@ def say(**answer: Any) -> None:
     print(json.dumps(answer), flush=True)
 
 
-def served(file: str | None) -> Callable[[int], None]:
-    if file is None:
+def served(job: dict[str, Any]) -> Callable[[int], None]:
+    if "served" not in job:
         return lambda count: None
-    log = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    return lambda count: os.write(log, f"{count}\n".encode()) and None
+    log = os.open(job["served"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    passed = 0
+
+    def note(count: int) -> None:
+        nonlocal passed
+        os.write(log, f"{count}\n".encode())
+        passed += count
+        if passed >= job.get("die_after", passed + 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return note
 
 
 def bring_it(job: dict[str, Any]) -> None:
@@ -74,7 +83,7 @@ def bring_it(job: dict[str, Any]) -> None:
         NodeModelDownloadable(job["mode"]),
         job["path"],
         name=job.get("name", "victim"),
-        source=Faulty(on_open=hold, served=served(job.get("served"))),
+        source=Faulty(on_open=hold, served=served(job)),
         settings=DownloadSettings(concurrency=job.get("concurrency", 8)),
         on_progress=heard,
         should_stop=chunk,

@@ -22,8 +22,8 @@ class Progress:
     """How far a host is: bytes done and to do, the file being fetched, and what it is doing.
 
     `note` is for people, and the same for all hosts of a download: how they fetch, and why. With
-    the `node_id` "" it is about all hosts together; then `rate` is in bytes per second, and `left`
-    the seconds until all is there, if they can be told.
+    the `node_id` "" it is about all hosts together. `rate` is in bytes per second, and `left` the
+    seconds until all is there, if they can be told.
     """
 
     node_id: str

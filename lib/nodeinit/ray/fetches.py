@@ -297,4 +297,4 @@ class Fetches:
 
 
 def _progress(node_id: str, how: How) -> Progress:
-    return Progress(node_id, how.done, how.total, how.file, how.stage)
+    return Progress(node_id, how.done, how.total, how.file, how.stage, rate=how.rate, left=how.left)

@@ -26,6 +26,7 @@ from nodeinit.context import NodeReport
 from nodeinit.download import marks
 from nodeinit.download.fetch import FetchResult, Stopped, bring
 from nodeinit.download.outlook import check_room, leave_sign, sees_sign, take_sign
+from nodeinit.download.speed import Samples
 from nodeinit.download.store import Shelf
 from nodeinit.download.strategy import Found, Strategy, mirror_of
 from nodeinit.download.swarm.member import Member
@@ -48,7 +49,8 @@ class How:
     """How far a host is: bytes done and to do, the file, and what is being done with it.
 
     When `over`, the job has ended, one way or the other, and nothing of it runs any more. `report`
-    is for the driver's end of a swarm, if the host takes part in one.
+    is for the driver's end of a swarm, if the host takes part in one. `rate` is in bytes per second,
+    `left` in seconds.
     """
 
     done: int = 0
@@ -57,6 +59,8 @@ class How:
     stage: str = "start"
     over: bool = False
     report: Report | None = None
+    rate: float = 0.0
+    left: float | None = None
 
 
 class HostActor:
@@ -70,6 +74,7 @@ class HostActor:
         withheld.put(keys)
         sys.path.extend(p for p in paths if p not in sys.path and Path(p).exists())
         self._how = How()
+        self._samples = Samples()
         self._stop = threading.Event()
         self._member: Member | None = None
         self._mark: marks.Held | None = None
@@ -189,7 +194,9 @@ class HostActor:
             member.close()
 
     def _note(self, done: int, total: int, file: str, stage: str) -> None:
-        self._how = How(done, total, file, stage)
+        self._samples.add(time.monotonic(), done, stage)
+        speed = self._samples.speed(total)
+        self._how = How(done, total, file, stage, rate=speed.rate, left=speed.left)
         if self._member is not None:
             self._member.note(done)
 
