@@ -193,7 +193,6 @@ def test_transformers_loads_what_came_with_no_network(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transformers = pytest.importorskip("transformers")
-    pytest.importorskip("torch")
     tiny = make_tiny_model(world.root / "tiny")
     files = {str(f.relative_to(tiny)): f.read_bytes() for f in tiny.rglob("*") if f.is_file()}
     world.hub.add(REPO, files)
@@ -201,7 +200,12 @@ def test_transformers_loads_what_came_with_no_network(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     asked = world.hub.count()
     tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+    given = tokenizer("hello", return_tensors="np")
+    assert given["input_ids"].size > 0
+    assert transformers.AutoConfig.from_pretrained(path, local_files_only=True).vocab_size > 0
+    assert world.hub.count() == asked
+    pytest.importorskip("torch")
     model = transformers.AutoModelForCausalLM.from_pretrained(path, local_files_only=True)
     answer = model.generate(**tokenizer("hello", return_tensors="pt"), max_new_tokens=4)
-    assert answer.shape[1] > 1
+    assert answer.shape[1] > given["input_ids"].size
     assert world.hub.count() == asked

@@ -11,15 +11,16 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
 from nodeinit.config.parts import DownloadSettings
 from nodeinit.download.manifest import Manifest, ManifestFile
 from nodeinit.download.sources import hub_cache, hub_listing
+from nodeinit.download.sources.hub_body import Body, Nothing
 from nodeinit.download.sources.hub_bring import Job, bring
-from nodeinit.download.sources.hub_http import Hub, explaining
+from nodeinit.download.sources.hub_http import Hub
 from nodeinit.download.sources.hub_index import HubIndex
 from nodeinit.download.sources.hub_moves import Moves
 from nodeinit.download.sources.hub_names import HubRef
@@ -99,7 +100,7 @@ class HubSource:
         end = "" if length is None else str(offset + length - 1)
         wants_part = offset > 0 or length is not None
         if length == 0 or offset >= file.size > 0:
-            yield _Nothing()
+            yield Nothing()
             return
         headers = {"accept-encoding": "identity"}
         if wants_part:
@@ -114,7 +115,7 @@ class HubSource:
                     f"{response.status_code} for a part of {file.path} of {here}"
                 )
             with contextlib.closing(response.iter_bytes()) as chunks:
-                yield _Body(chunks, hub, file.path, skip, length)
+                yield Body(chunks, hub, file.path, skip, length)
 
     def bring(self, ref: str, files: Sequence[ManifestFile], directory: Path, watch: Watch) -> None:
         """Bring whole files by the hub's own library, in a process that can be killed.
@@ -182,41 +183,6 @@ class HubSource:
             # The HTTP client would show it in its error.
             raise PermanentError("auth: HF_TOKEN has characters that no token has; set it anew")
         return token or None
-
-
-@attrs.define
-class _Body:
-    """Bytes of an answer, in pieces of the size that is asked for."""
-
-    _chunks: Iterator[bytes]
-    _hub: Hub
-    _path: str
-    _skip: int
-    _left: int | None
-    _held: bytes = b""
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes; none at the end. Raises `TemporaryError` when the line breaks."""
-        while not self._held:
-            chunk: Any
-            with explaining(self._hub.ref, self._path, has_token=self._hub.token is not None):
-                chunk = next(self._chunks, None)
-            if chunk is None:
-                return b""
-            dropped = min(self._skip, len(chunk))
-            self._skip -= dropped
-            self._held = chunk[dropped:]
-        if self._left is not None:
-            size = min(size, self._left)
-        data, self._held = self._held[:size], self._held[size:]
-        if self._left is not None:
-            self._left -= len(data)
-        return data
-
-
-class _Nothing:
-    def read(self, _size: int, /) -> bytes:
-        return b""
 
 
 def _unknown(ref: HubRef, index: Path | None, by_environment: bool) -> PermanentError:

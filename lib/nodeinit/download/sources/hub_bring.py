@@ -25,6 +25,7 @@ import attrs
 
 from nodeinit.download.disk import bytes_below
 from nodeinit.download.oserrors import explaining
+from nodeinit.download.sources.hub_environment import environment_of
 from nodeinit.download.watch import Watch
 from nodeinit.errors import NodeInitError, PermanentError, TemporaryError
 from nodeinit.redact import redact_text
@@ -37,14 +38,6 @@ NOTES = ".cache"
 _LOOK = 0.2  # seconds between two looks at the process
 _START = 60.0  # seconds for it to start on a busy host: it says when it has
 _TAIL = 4000  # bytes of what a dead process said last
-_XET = {
-    # The library would take 2 GB, and 512 MB more for every file; a host has other things to do.
-    "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_SIZE": "256mb",
-    "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_PERFILE_SIZE": "64mb",
-    "HF_XET_RECONSTRUCTION_DOWNLOAD_BUFFER_LIMIT": "1gb",
-    "HF_XET_CHUNK_CACHE_SIZE_BYTES": "0",  # a damaged cache would be damaged for ever
-}
-_NEVER = ("HF_XET_HIGH_PERFORMANCE", "HF_XET_HP")  # they lift the bounds above
 
 
 @attrs.frozen
@@ -94,7 +87,7 @@ def bring(
     Finished files stay for the next try; the library's notes and half files do not.
     """
     count = _Count(job, watch)
-    environment = _environment(job, environ, token)
+    environment = environment_of(job.endpoint, Path(job.directory, NOTES), environ, token)
     try:
         try:
             _run(job, environment, stall, count)
@@ -109,25 +102,6 @@ def bring(
 
 class _Stalled(TemporaryError):
     """No byte came for too long."""
-
-
-def _environment(job: Job, environ: Mapping[str, str], token: str | None) -> dict[str, str]:
-    """What the child finds in its environment: the token too, where no other user can read it."""
-    kept = {key: value for key, value in environ.items() if key not in _NEVER}
-    if token is not None:
-        kept["HF_TOKEN"] = token
-    return {
-        **_XET,
-        **kept,
-        "HF_XET_CACHE": str(Path(job.directory, NOTES, "xet")),
-        # The child must find what we found, wherever Ray or a virtual environment put it.
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        "HF_HUB_DISABLE_PROGRESS_BARS": "0",  # they are how it counts
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-        "HF_ENDPOINT": job.endpoint,
-        "PYTHONUNBUFFERED": "1",
-    }
 
 
 def _run(job: Job, environ: Mapping[str, str], stall: float, count: _Count) -> None:
