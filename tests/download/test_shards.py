@@ -7,8 +7,8 @@ import pytest
 
 from nodeinit.download.fetch import bring
 from nodeinit.download.store import is_complete, published_path
-from nodeinit.errors import PermanentError
-from tests.download.trees import ALL, NO_WEIGHTS, TOKENIZER, model, staged, tensors
+from nodeinit.errors import PermanentError, TemporaryError
+from tests.download.trees import ALL, NO_WEIGHTS, TOKENIZER, Faulty, model, staged, tensors
 
 
 def index(*names: str) -> bytes:
@@ -41,3 +41,18 @@ def test_an_index_that_cannot_be_read_is_refused(tmp_path: Path, data: bytes) ->
     manifest = model(tmp_path / "model", {"model.safetensors.index.json": data})
     with pytest.raises(PermanentError, match="is not the index of a model"):
         bring(manifest, ALL, published_path(tmp_path / "store", manifest), name="job")
+
+
+@pytest.mark.parametrize("fault", ["flip", "noise"])
+def test_an_index_that_arrives_damaged_is_read_again(tmp_path: Path, fault: str) -> None:
+    names = {"model.safetensors.index.json": index("1.safetensors"), "1.safetensors": tensors(b"1")}
+    manifest = model(tmp_path / "model", names)
+    path = published_path(tmp_path / "store", manifest)
+    if fault == "flip":
+        assert bring(manifest, ALL, path, name="job", source=Faulty("flip")).verified
+        return
+    with pytest.raises(TemporaryError, match=r"^corrupted: model\.safetensors\.index\.json "):
+        bring(manifest, ALL, path, name="job", source=Faulty(fault, persistent=True))
+    (tmp_path / "model" / "model.safetensors.index.json").write_bytes(index("2.safetensors"))
+    with pytest.raises(PermanentError, match=r"^changed: model\.safetensors\.index\.json "):
+        bring(manifest, ALL, path, name="job")

@@ -4,8 +4,8 @@ Reads one job per line as JSON, forks, and lets the child bring. The child count
 asks the system for (files opened, renamed, removed, …) and each chunk that it copies; at the moment
 `die_at` it sends itself a SIGKILL. With `served` it appends the size of whatever the source gives
 to that file, and with `die_after` dies when it gave so many bytes. With `hold` it prints
-`{"held": true}` when it first reads the source and waits for another line, `"die"` or anything else. The parent answers each job with how
-the child ended.
+`{"held": true}` when it first reads the source and waits for another line, `"die"` or anything
+else. The parent answers each job with how the child ended.
 """
 
 from __future__ import annotations

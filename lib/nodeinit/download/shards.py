@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 
 from nodeinit.context import NodeModelDownloadable
+from nodeinit.download.digests import Digester
 from nodeinit.download.manifest import Manifest, ManifestFile
 from nodeinit.download.oserrors import explaining
 from nodeinit.download.sources import Source, shown
-from nodeinit.errors import PermanentError
+from nodeinit.download.streams import changed
+from nodeinit.errors import PermanentError, TemporaryError
 
 _SUFFIX = ".safetensors.index.json"
 
@@ -42,13 +44,30 @@ def check_shards(manifest: Manifest, mode: NodeModelDownloadable, source: Source
 
 def _shards(manifest: Manifest, index: ManifestFile, source: Source) -> set[str]:
     where = f"{index.path} from {shown(manifest.source)}"
-    with explaining("read", where), source.open(manifest.source, index) as reader:
-        data = b""
-        while len(data) <= index.size and (chunk := reader.read(index.size + 1 - len(data))):
-            data += chunk
+    data = _read(manifest, index, source, where)
     try:
         return {str(name) for name in json.loads(data)["weight_map"].values()}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise PermanentError(
             f"{where} is not the index of a model in safetensors format; repair it at its source"
         ) from None
+
+
+def _read(manifest: Manifest, index: ManifestFile, source: Source, where: str) -> bytes:
+    """The bytes of an index, verified as far as they can be; wrong ones are asked for once more."""
+    before = None
+    while True:
+        with explaining("read", where), source.open(manifest.source, index) as reader:
+            data = b""
+            while len(data) <= index.size and (chunk := reader.read(index.size + 1 - len(data))):
+                data += chunk
+        digester = Digester(index)
+        digester.update(data)
+        problem = digester.problem()
+        if problem is None:
+            return data
+        if data == before:
+            raise changed(where, problem)
+        if before is not None:
+            raise TemporaryError(f"corrupted: {where} arrived damaged, twice: it {problem}")
+        before = data
