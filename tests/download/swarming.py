@@ -12,7 +12,6 @@ import multiprocessing.connection
 import os
 import random
 import re
-import resource
 import signal
 import threading
 import time
@@ -207,8 +206,16 @@ def _host(task: Task, pipe: Connection) -> dict[str, Any]:
         "seconds": seconds,
         "fetched": result.fetched,
         "alone": member.alone if member else "",
-        "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "rss": _peak_rss(),
     }
+
+
+def _peak_rss() -> float:
+    """MiB that this process had at most; `ru_maxrss` would count what its parent had as well."""
+    status = Path("/proc/self/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) / 1024
 
 
 # -- the driver -------------------------------------------------------------------------------------

@@ -170,14 +170,15 @@ def test_a_stranger_gets_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_is_bounded_whatever_the_size(tmp_path: Path) -> None:
-    """Peaks of whole processes: what they import is most of it, the model is eight times that."""
-    manifest = make_model(tmp_path / "source", files=2, size=256 * MIB)
+    """Peaks of whole processes, of which what they import is a good part; the model has 576 MiB."""
+    manifest = make_model(tmp_path / "source", files=3, size=192 * MIB)
     origin = Origin(tmp_path / "source")
     run = fleet(manifest, origin, tmp_path, 3)
     run.run()
     origin.close()
     assert_equal_everywhere(run)
-    assert max(outcome["rss"] for outcome in run.outcomes.values()) < 220
+    peaks = [outcome["rss"] for outcome in run.outcomes.values()]
+    assert max(peaks) < 250, peaks
 
 
 def test_what_came_damaged_is_not_published(tmp_path: Path, origin: Origin) -> None:
