@@ -9,24 +9,28 @@ that are not there: that is why it has a digest of each chunk.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
+import zlib
 from pathlib import Path
 
 from nodeinit.download.manifest import ManifestFile
 
-_CHUNK = re.compile(r"(\d+) ([0-9a-f]{32})")
+_CHUNK = re.compile(r"(\d+) ([0-9a-f]{8})")
 _WHOLE = re.compile(r"whole ([0-9a-f]{64})")
 
 
 def digest_of_chunk(*pieces: bytes) -> str:
-    """What tells a chunk, given in pieces, from a torn or lost one."""
-    digest = hashlib.sha256()
+    """What tells a chunk, given in pieces, from a torn or lost one.
+
+    A CRC, which finds every flipped bit and every torn write but one in 2**32, and costs a fraction
+    of a sha256: whether the bytes are the right ones is asked of the whole file, once.
+    """
+    crc = 0
     for piece in pieces:
-        digest.update(piece)
-    return digest.hexdigest()[:32]
+        crc = zlib.crc32(piece, crc)
+    return f"{crc:08x}"
 
 
 class Ledger:
@@ -40,7 +44,7 @@ class Ledger:
         """Read what is there, if it is about this file in chunks of `chunk` bytes."""
         self._path = path
         self._identity = json.dumps(
-            [1, file.path, file.size, file.version, file.sha256, file.digest, chunk]
+            [2, file.path, file.size, file.version, file.sha256, file.digest, chunk]
         )
         self._descriptor: int | None = None
         self._length = 0

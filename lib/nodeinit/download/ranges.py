@@ -84,8 +84,10 @@ class Transfer:
 
     def _start(self, work: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=self._guarded, args=(work,), daemon=True)
-        self._threads = [*(old for old in self._threads if old.is_alive()), thread]
-        thread.start()
+        # Threads are started from several: one that another has not begun yet is not dead.
+        with self._changed:
+            thread.start()
+            self._threads = [*(old for old in self._threads if old.is_alive()), thread]
         return thread
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -200,7 +202,8 @@ class Transfer:
                 raise error
             if not self._line.give_up(stream, since):
                 continue
-            self._threads.remove(self._streams.pop(stream))  # nobody waits for it any more
+            with self._changed:  # nobody waits for it any more
+                self._threads.remove(self._streams.pop(stream))
             if task.tries + 1 >= TRIES:
                 raise error
             logger.warning("%s; it is asked for again", error)
