@@ -197,6 +197,7 @@ def test_a_reader_that_goes_away(stored: Stored) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(180)
 def test_the_model_of_a_node_stays_until_it_is_released_or_its_driver_is_killed(

@@ -328,6 +328,7 @@ def elsewhere() -> Iterator[Elsewhere]:
     made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(180)
 def test_hosts_of_a_real_ray(tmp_path: Path, elsewhere: Elsewhere) -> None:

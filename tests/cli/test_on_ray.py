@@ -52,6 +52,7 @@ def test_the_demo(program: Program) -> None:
     assert "kB fetched, verified on one host" in result.stdout
 
 
+@pytest.mark.slow
 def test_an_example_with_hosts_of_its_own_in_json(program: Program) -> None:
     result = program.run("run", "--example", "custom_download", "--json")
     assert result.returncode == 0, result.stderr

@@ -22,6 +22,7 @@ from nodeinit.cli.spine import spine
 from nodeinit.clusters.base import Progress
 from nodeinit.clusters.simulated import SimFault, sim_host
 from nodeinit.fsm.events import Held
+from nodeinit.fsm.executor import InlineExecutor
 from nodeinit.fsm.policy import Backoff, PhasePolicy
 from nodeinit.placement.topology import ClusterSnapshot
 from nodeinit.testing.virtual_time import run_virtual
@@ -47,7 +48,7 @@ def spines(faults: Sequence[SimFault], *, stop: bool = False) -> dict[str, str]:
 
     async def go() -> None:
         cluster = SimCluster([sim_host("a", CPU=4)], faults=faults)
-        node = NodeInitializer(CONFIG, cluster=cluster, policy=PATIENT)
+        node = NodeInitializer(CONFIG, cluster=cluster, policy=PATIENT, executor=InlineExecutor())
 
         async def look(_: object) -> None:
             line = spine(node, asyncio.get_running_loop().time()).plain
@@ -100,7 +101,7 @@ def test_the_live_view_draws_bars_setbacks_and_the_end() -> None:
     async def go() -> None:
         faults = [SimFault("fetch", "temporary", 0), SimFault("reserve", "permanent")]
         cluster = SimCluster([sim_host("a", CPU=4)], faults=faults, bandwidth=1e6)
-        node = NodeInitializer(CONFIG, cluster=cluster, policy=PATIENT)
+        node = NodeInitializer(CONFIG, cluster=cluster, policy=PATIENT, executor=InlineExecutor())
         with view.watching(node, cluster.now()):
             async with node:
                 await asyncio.sleep(1)

@@ -203,7 +203,8 @@ def test_a_body_that_breaks_off_is_temporary_and_what_came_is_kept(
         while chunk := reader.read(1 << 20):
             came += chunk
     assert FILES["model.safetensors"].startswith(came)
-    assert (word == "unavailable" and not came) or len(came) > 100_000
+    # A reset throws away what the reader's own host had not handed over yet.
+    assert fault.kind in ("hang_up", "reset") or len(came) > 100_000
     assert body(ref, made, "model.safetensors") == FILES["model.safetensors"]
 
 

@@ -162,6 +162,7 @@ class ClusterSnapshot:
             ("hosts", _ById(hosts)),
             ("groups", groups),
             ("_derived", derivations),
+            ("_attrs_cached_hash", None),  # as attrs' own __init__ leaves it
         ):
             object.__setattr__(following, name, value)
         return following
