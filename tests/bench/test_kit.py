@@ -33,6 +33,8 @@ from tests.node.test_mutants import performing
 pytestmark = pytest.mark.bench
 BUDGETS = (500, 2_500)
 """A mutant is tried with each of these until it is killed."""
+MACHINE_MADE = 100
+"""So many sequences each machine-made mutant goes through, until one is enough."""
 
 
 @attrs.frozen
@@ -181,3 +183,16 @@ def test_a_correct_one_is_never_reported(cls: type, kwargs: Any) -> None:
     report = checked(cls, kwargs, int(os.environ.get("NODEINIT_RUNS", "1500")))
 
     assert report.ok, report.text()
+
+
+def test_machine_made_mutants_of_the_correct_callbacks() -> None:
+    """How many changes of a right callback some check minds. What survives is intent nobody stated."""
+    print(f"\n{'callback':26} killed")
+    killed = made = 0
+    for cls, kwargs in CORRECT:
+        found = kit.mutate(cls, kwargs=kwargs, sequences=MACHINE_MADE)
+        print(f"{cls.__name__:26} {found.killed:3}/{len(found.mutants)}")
+        killed, made = killed + found.killed, made + len(found.mutants)
+    print(f"{'all':26} {killed:3}/{made}")
+
+    assert killed > 0

@@ -37,6 +37,7 @@ def test_a_cluster_on_which_nothing_is_left(doctor: Any) -> None:
     assert lines == ["hosts: 3 alive", "GPUs: 4 of 4 free", "nothing is left over"]
 
 
+@pytest.mark.slow
 def test_what_is_left_is_shown_then_swept(doctor: Any, elsewhere: Elsewhere) -> None:
     assert elsewhere.does("abandon llm-1") == ["llm-1"]
     result = doctor()

@@ -166,6 +166,7 @@ assert not ray.is_initialized()
 """
 
 
+@pytest.mark.slow
 def test_a_ray_that_was_there_before_is_used_and_never_ended(script: Script) -> None:
     (line,) = finish(script(OWN)).splitlines()
     assert "connected to a Ray already" in line
@@ -192,6 +193,7 @@ except ConfigError as error:
 """
 
 
+@pytest.mark.slow
 def test_the_ray_of_the_environment_is_connected_to_if_its_token_is_shown(script: Script) -> None:
     served = script(SERVED)
     assert served.stdout is not None and served.stdin is not None
