@@ -97,6 +97,7 @@ def write_blocking(tmp_path: Path) -> tuple[Path, Path]:
     return config, flag
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_a_download(program: Program, tmp_path: Path) -> None:
     config, flag = write_blocking(tmp_path)
     with program.started("run", str(config), "--json") as process:

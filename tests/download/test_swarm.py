@@ -77,6 +77,7 @@ def survive_a_dead_leader(tmp_path: Path, origin: Origin, share: float) -> None:
     assert origin.sent <= 1.3 * manifest.size
 
 
+@pytest.mark.slow
 def test_a_leader_that_dies_is_replaced(tmp_path: Path, origin: Origin) -> None:
     survive_a_dead_leader(tmp_path, origin, 0.5)
 
@@ -128,6 +129,7 @@ class Deaf(Coordinator):
         return attrs.evolve(super().heard(member, report, now), peers=())
 
 
+@pytest.mark.slow
 def test_without_the_wheel_or_a_port_the_origin_is_asked(tmp_path: Path, origin: Origin) -> None:
     manifest = make_model(tmp_path / "source", files=2, size=MIB)
     run = fleet(manifest, origin, tmp_path, 2)

@@ -208,7 +208,7 @@ def extended() -> Definition:
     return warm.with_phase(Phase("signup", warm_up), after="config", name="two_more")
 
 
-@pytest.mark.parametrize("name", [*machines(), "two_more"])
+@pytest.mark.parametrize("name", [*machines(), pytest.param("two_more", marks=pytest.mark.slow)])
 def test_machines_that_keep_every_law(name: str) -> None:
     definition = extended() if name == "two_more" else load_machine(name)
     found = judge(definition)

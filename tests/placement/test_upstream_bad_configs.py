@@ -174,6 +174,7 @@ def small() -> Iterator[Any]:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @bad
 def test_on_ray_no_group_is_ever_made(case: Bad, small: Any, tmp_path: Path) -> None:

@@ -214,6 +214,7 @@ def survive_a_dead_leader(world: World, share: float) -> None:
     assert world.origin.sent <= 1.3 * world.manifest.size
 
 
+@pytest.mark.slow
 def test_a_leader_that_is_killed_is_replaced(world: World) -> None:
     survive_a_dead_leader(world, 0.5)
 
@@ -314,6 +315,7 @@ class Deaf(Coordinator):
         return attrs.evolve(super().heard(member, report, now), peers=())
 
 
+@pytest.mark.slow
 def test_a_journal_says_how_a_model_came_and_why(world: World, tmp_path: Path) -> None:
     config = LLMConfig(
         model_id="org/model",

@@ -131,6 +131,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_a_ray_of_ours_needs_no_home_and_does_not_outlive_its_program(script: Script) -> None:
     process = script(KILLED, HOME="/dev/null/home")
     assert process.stdout is not None and process.stderr is not None

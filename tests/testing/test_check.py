@@ -60,9 +60,10 @@ def test_no_fault_is_found_with_what_is_right(callback: type) -> None:
     [
         (metrics.Metrics, 4),
         (custom_placement.Spread, 4),
-        (custom_placement.OwnGroup, 4),
+        # These two through the default profile alone, which takes a minute each.
+        pytest.param(custom_placement.OwnGroup, 4, marks=pytest.mark.slow),
         (custom_download.CustomDownload, 4),
-        pytest.param(full_custom.FullCustom, 1, id="FullCustom"),
+        pytest.param(full_custom.FullCustom, 1, id="FullCustom", marks=pytest.mark.slow),
     ],
 )
 def test_the_examples_pass(callback: type, worlds: int, tmp_path: Path) -> None:
