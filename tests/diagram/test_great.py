@@ -57,11 +57,22 @@ BACK = attrs.evolve(
     ),
 )
 
+# What every phase does alike may lead to a state of the row too.
+ALIKE = attrs.evolve(
+    SMALL,
+    edges=(
+        Edge(("fetch", "build"), Event.DISPLACED, Frame.READY),
+        Edge(("fetch", "build"), Event.RETRY, Frame.IDLE),
+        *SMALL.edges,
+    ),
+)
+
 
 @settings(deadline=None)
 @given(definitions())
 @example(SMALL)
 @example(BACK)
+@example(ALIKE)
 @example(NODE_INIT)
 @example(ODD)
 def test_nothing_lies_on_anything_else(definition: Definition) -> None:
@@ -79,6 +90,7 @@ def test_nothing_lies_on_anything_else(definition: Definition) -> None:
 @settings(deadline=None)
 @given(definitions())
 @example(BACK)
+@example(ALIKE)
 @example(ODD)
 def test_no_line_runs_through_a_card(definition: Definition) -> None:
     layout = layout_of(diagram_of(definition), DEFAULT)

@@ -9,7 +9,7 @@ two cards that is made wide enough for it, in a lane, or beside a tap in a colum
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import attrs
 
@@ -125,7 +125,7 @@ class _Layout:
         self.rails: list[Rail] = []
         self._sort(arrows)
 
-    def _sort(self, arrows: Iterable[Arrow]) -> None:
+    def _sort(self, arrows: Sequence[Arrow]) -> None:
         """Which arrow goes which way."""
         self.ahead: dict[int, Arrow] = {}
         self.over: list[Arrow] = []
@@ -138,7 +138,9 @@ class _Layout:
         boxed = 0
         for arrow in arrows:
             source, target = arrow.source, arrow.target
-            if source is None:  # one tap for all, below one of the phases, in turns
+            if source is None and target in self.at:
+                self.over.append(arrow)
+            elif source is None:  # one tap for all, below one of the phases, in turns
                 self.taps[phases[boxed % len(phases)]].append((waits[self.kinds[target]], arrow))
                 boxed += 1
             elif source in self.at and target in self.at:
@@ -158,7 +160,8 @@ class _Layout:
                 self.under.append(arrow)
         for taps in self.taps.values():
             taps.sort(key=lambda tap: ("retry", "wait", "undo").index(tap[0]))
-        self.boxed = boxed > 0
+        self.last = phases[-1] if phases else ""
+        self.boxed = any(arrow.source is None for arrow in arrows)
 
     def made(self) -> Layout:
         self.left = MARGIN + 14.0 * sum(arrow.target in self.at for arrow in self.under)
@@ -314,7 +317,8 @@ class _Layout:
     def _arrows_over(self) -> None:
         """Back along the row, in lanes above it: the shortest way in the lowest lane."""
         tops: dict[str, int] = dict.fromkeys(self.row, 0)
-        ways = [(str(arrow.source), arrow.target) for arrow in self.over]
+        # Out of the box around the phases an arrow starts above the last of them.
+        ways = [(arrow.source or self.last, arrow.target) for arrow in self.over]
         ways += [("", arrow.target) for arrow in self.under if arrow.target in self.at]
         total = {id: sum(id == end for way in ways for end in way) for id in self.row}
 
@@ -325,12 +329,15 @@ class _Layout:
 
         y = self.row_top - _LANE
         span = {
-            arrow: abs(self.at[str(arrow.source)] - self.at[arrow.target]) for arrow in self.over
+            arrow: abs(self.at[arrow.source or self.last] - self.at[arrow.target])
+            for arrow in self.over
         }
         for arrow in sorted(self.over, key=lambda arrow: span[arrow]):
-            words, one, two = self.labels[arrow], str(arrow.source), arrow.target
+            words, one, two = self.labels[arrow], arrow.source or self.last, arrow.target
             start, end = port(one), port(two)
-            points = ((start, self.cards[one].y), (start, y), (end, y), (end, self.cards[two].y))
+            card = self.cards[one]
+            top = self.box.y if arrow.source is None and self.box else card.y
+            points = ((start, top), (start, y), (end, y), (end, self.cards[two].y))
             x = max(self.left, (start + end - words.w) / 2)
             place = Box(x, y - 4 - words.h, words.w, words.h)
             self.lines.append(Line(arrow, points, Label(place, words), "over"))
