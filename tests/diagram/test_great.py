@@ -18,7 +18,8 @@ from nodeinit.clusters.simulated import SimFault
 from nodeinit.diagram import Diagram, StateKind, diagram_of
 from nodeinit.diagram.arrows import Arrow, arrows_of
 from nodeinit.diagram.great import machine_svg, overlay_of
-from nodeinit.diagram.great.layout import Card, Layout, layout_of
+from nodeinit.diagram.great.layout import layout_of
+from nodeinit.diagram.great.shapes import Card, Layout
 from nodeinit.diagram.great.words import in_full
 from nodeinit.diagram.plan.canvas import Box
 from nodeinit.fsm.definition import Definition, Edge, Phase

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
-from nodeinit.diagram.great.layout import MARGIN, Card, Layout, Line, Rail, layout_of
+from nodeinit.diagram.great.layout import layout_of
 from nodeinit.diagram.great.overlay import Overlay
+from nodeinit.diagram.great.shapes import MARGIN, Card, Layout, Line, Rail
 from nodeinit.diagram.great.style import ROOT, sheet
 from nodeinit.diagram.great.words import LINE, NOTE, in_full
 from nodeinit.diagram.ir import Diagram, StateKind

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import attrs
-
 from nodeinit.diagram.arrows import Arrow, arrows_of
 from nodeinit.diagram.great.overlay import Overlay
-from nodeinit.diagram.great.words import LINE, Words, beside, on_card
-from nodeinit.diagram.ir import Diagram, State, StateKind
+from nodeinit.diagram.great.shapes import MARGIN, Card, Label, Layout, Line, Rail
+from nodeinit.diagram.great.words import LINE, beside, on_card
+from nodeinit.diagram.ir import Diagram, StateKind
 from nodeinit.diagram.plan.canvas import Box
 from nodeinit.fsm.policy import Policy
 
-MARGIN = 24.0
 _TITLE = 34.0
 _PAD = 11.0  # between a card's border and its text
 _GAP = 30.0  # an arrow is longer than its label by this
@@ -36,71 +34,6 @@ _PORTS = {
     "undo": 0.5,
 }  # where rails meet a card, as parts of its width
 _ROW = {StateKind.START, StateKind.PHASE, StateKind.GOAL}
-
-
-@attrs.frozen
-class Card:
-    """A state, where it stands, and what is written on it."""
-
-    state: State
-    box: Box
-    words: Words
-
-
-@attrs.frozen
-class Label:
-    """What is written beside an arrow, and where."""
-
-    box: Box
-    words: Words
-
-
-@attrs.frozen
-class Line:
-    """An arrow: the corners that it passes, the label at it. `kind` is what it is for.
-
-    A `tap` is an arrow as far as the rail that it has in common with others.
-    """
-
-    arrow: Arrow
-    points: tuple[tuple[float, float], ...]
-    label: Label
-    kind: str
-    tap: bool = False
-
-
-@attrs.frozen
-class Rail:
-    """What the taps of one kind have in common: a line from the first to the last, and a trunk.
-
-    `ahead` says whether it leads to the card that its trunk ends at, or from there.
-    """
-
-    kind: str
-    y: float
-    left: float
-    right: float
-    trunk: tuple[float, float]
-    ahead: bool
-
-
-@attrs.frozen
-class Layout:
-    """A whole picture. `phases` is the box around all phases, if an arrow starts there."""
-
-    diagram: Diagram
-    cards: tuple[Card, ...]
-    lines: tuple[Line, ...]
-    rails: tuple[Rail, ...]
-    phases: Box | None
-    notes: tuple[str, ...]
-    w: float
-    h: float
-
-    @property
-    def notes_top(self) -> float:
-        """Where what stands under the picture begins."""
-        return self.h - MARGIN - LINE * len(self.notes)
 
 
 def layout_of(diagram: Diagram, policy: Policy | None = None, run: Overlay | None = None) -> Layout:
