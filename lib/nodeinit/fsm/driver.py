@@ -55,6 +55,8 @@ class Driver:
         self.name = name
         self.snapshot: Snapshot = core.initial(ctx)
         self.steps: list[Step] = []
+        self.began: float | None = None
+        """When `run` began, on the loop's clock: the zero of every step's `at`."""
         self.error: BaseException | None = None
         """The exception behind the present setback, for `raise … from`."""
         self._hooks = hooks
@@ -64,7 +66,6 @@ class Driver:
         self._on_progress = on_progress or (lambda report: None)
         self._mailbox: asyncio.Queue[tuple[Occurred, asyncio.Future[Step] | None]] = asyncio.Queue()
         self._folding: asyncio.Task[Fold] | None = None
-        self._began: float | None = None
         self._shaken = False
         self._cancels = 0  # how many of them wait in the mailbox
         self._performer = self.performer(
@@ -104,7 +105,7 @@ class Driver:
         what it holds, within the policy's bounds, and only then is `CancelledError` raised.
         """
         interrupted: asyncio.CancelledError | None = None
-        self._began = asyncio.get_running_loop().time()
+        self.began = asyncio.get_running_loop().time()
         while self.snapshot.state not in FINALS:
             try:
                 await self._handle(*await self._mailbox.get())
@@ -207,7 +208,7 @@ class Driver:
                     cleanup_errors=now.cleanup_errors,
                 )
             step = attrs.evolve(step, before=now, after=after)
-        began = self._began if self._began is not None else 0.0
+        began = self.began if self.began is not None else 0.0
         at = asyncio.get_running_loop().time() - began
         # Spelt out, as in the core: `evolve` of a step costs more than deciding it.
         step = Step(

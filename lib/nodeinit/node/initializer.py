@@ -7,12 +7,13 @@ import contextlib
 import importlib
 import os
 import re
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from nodeinit.callbacks import CallbackSpec, check_hooks, get_or_create
-from nodeinit.clusters.base import Cluster
+from nodeinit.clusters.base import Cluster, Progress
 from nodeinit.config import LLMConfig
 from nodeinit.context import CallbackCtx, ModelFiles
 from nodeinit.errors import InitializationCancelled, InitializationFailed
@@ -29,6 +30,7 @@ from nodeinit.fsm.registry import load_machine
 from nodeinit.fsm.shield import through
 from nodeinit.fsm.snapshot import Snapshot, Step
 from nodeinit.node.policy import policy_of
+from nodeinit.node.status import Status, status_of
 from nodeinit.node.subscribers import Subscribers
 from nodeinit.placement.topology import Placement
 
@@ -72,6 +74,10 @@ class NodeInitializer:
         self._running: asyncio.Task[Snapshot] | None = None
         self._subscribers = Subscribers(self._executor)
         self._progress = Subscribers(self._executor, latest=True)
+        self.began: float | None = None
+        """When it was entered, in Unix time: the zero of its steps' `at`. `None` before."""
+        self._reports: dict[str, Progress] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = asyncio.Event()
 
     # -- what can be seen ----------------------------------------------------------------------
@@ -105,6 +111,24 @@ class NodeInitializer:
     def explain(self) -> str:
         """One sentence: where the node is and why it is not further."""
         return explain(self.steps, self.policy)
+
+    def status(self) -> Status:
+        """The present phase, its progress, reason and deadline, as probes ask for it.
+
+        Cheap, and may be asked from any thread.
+        """
+        now = 0.0
+        if self._driver is not None and self._driver.began is not None and self._loop is not None:
+            now = self._loop.time() - self._driver.began
+        return status_of(
+            self.name,
+            self.config.model_id,
+            self.steps,
+            self.snapshot,
+            self.policy,
+            now=now,
+            reports=tuple(self._reports.values()),
+        )
 
     def subscribe(self, on_step: Callable[[Step], Any]) -> Callable[[], None]:
         """Be told every committed step, in order; answers a function that ends it.
@@ -144,8 +168,9 @@ class NodeInitializer:
             executor=self._executor,
             journal=self._journal,
             on_step=self._stepped,
-            on_progress=self._progress.publish,
+            on_progress=self._progressed,
         )
+        self._loop, self.began = asyncio.get_running_loop(), time.time()
         self._driver.post(Occurred(Event.START))
         self._running = asyncio.create_task(self._driver.run(), name=f"nodeinit {self.name}")
         self._running.add_done_callback(lambda _: self._changed.set())
@@ -235,8 +260,14 @@ class NodeInitializer:
                     await self._cluster.let_go(self.name)
 
     def _stepped(self, step: Step) -> None:
+        if step.before.state != step.after.state:
+            self._reports.clear()  # they were about the work of the state that was left
         self._changed.set()
         self._subscribers.publish(step)
+
+    def _progressed(self, report: Progress) -> None:
+        self._reports[report.node_id] = report
+        self._progress.publish(report)
 
     def _failure(self) -> InitializationFailed:
         now = self.snapshot
