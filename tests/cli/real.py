@@ -16,6 +16,8 @@ from typing import Any
 
 MARK = "NODEINIT_TEST_MARK"
 SECONDS = 100
+# What the terminal or other tests of this session set is not what a user's shell would have.
+NOT_THE_USERS = ("RAY_ADDRESS", "COLUMNS", "NODEINIT_STORE")
 
 
 class Program:
@@ -34,7 +36,7 @@ class Program:
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """The program under way, in a process group of its own, as a shell starts it."""
         mark = uuid.uuid4().hex
-        environment = {k: v for k, v in os.environ.items() if k not in ("RAY_ADDRESS", "COLUMNS")}
+        environment = {k: v for k, v in os.environ.items() if k not in NOT_THE_USERS}
         environment |= {"NODEINIT_HOME": str(self.home), MARK: mark, "RAY_AUTH_MODE": "token"}
         with subprocess.Popen(
             [sys.executable, "-c", "from nodeinit.cli.main import main; main()", *arguments],

@@ -283,7 +283,8 @@ def test_a_passing_fault_is_mended_on_the_way(world: World, fault: str) -> None:
 @pytest.mark.parametrize("fault", ["eio", "noise"])
 def test_a_lasting_fault_is_temporary_and_keeps_what_is_finished(world: World, fault: str) -> None:
     source = Faulty(fault, after=len(MODEL["config.json"]), persistent=True)
-    with pytest.raises(TemporaryError, match=r"model\.safetensors"):
+    # The next file may be read already while the first one's sum is made.
+    with pytest.raises(TemporaryError, match=r"model\.safetensors|tokenizer\.json"):
         world.bring(source=source, settings=ONE_BY_ONE)
     assert not world.path.exists()
     again = Faulty()
