@@ -54,7 +54,7 @@ ENTRIES = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ENTRIES, ENTRIES, st.floats(0, 30))
 def test_replay_gives_the_same_steps(
     tmp_path: Path, fetch: list[Any], build: list[Any], cancel_at: float

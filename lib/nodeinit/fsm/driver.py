@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -33,7 +33,8 @@ class Driver:
     """Runs one machine from `start` to a final state.
 
     `cluster` is handed to activities and undos. `on_step` is called with every step as soon as it
-    is committed, `on_progress` with whatever activities report; both must not block.
+    is committed, `on_progress` with whatever activities report, `on_note` with what they note; none
+    of these may block.
     """
 
     performer: ClassVar[type[Performer]] = Performer
@@ -50,6 +51,7 @@ class Driver:
         journal: Journal | None = None,
         on_step: Callable[[Step], None] | None = None,
         on_progress: Callable[[Any], None] | None = None,
+        on_note: Callable[[str, Mapping[str, Any]], None] | None = None,
     ) -> None:
         self.core = core
         self.name = name
@@ -64,6 +66,7 @@ class Driver:
         self._journal = journal
         self._on_step = on_step or (lambda step: None)
         self._on_progress = on_progress or (lambda report: None)
+        self._on_note = on_note or (lambda kind, data: None)
         self._mailbox: asyncio.Queue[tuple[Occurred, asyncio.Future[Step] | None]] = asyncio.Queue()
         self._folding: asyncio.Task[Fold] | None = None
         self._shaken = False
@@ -141,6 +144,10 @@ class Driver:
                 await self.run()
         return self.snapshot
 
+    def elapsed(self) -> float:
+        """Seconds since the machine began, on the loop's clock; 0 before."""
+        return 0.0 if self.began is None else asyncio.get_running_loop().time() - self.began
+
     # -- decide, fold, commit, perform ---------------------------------------------------------
 
     async def _handle(self, occurred: Occurred, answer: asyncio.Future[Step] | None) -> None:
@@ -208,8 +215,7 @@ class Driver:
                     cleanup_errors=now.cleanup_errors,
                 )
             step = attrs.evolve(step, before=now, after=after)
-        began = self.began if self.began is not None else 0.0
-        at = asyncio.get_running_loop().time() - began
+        at = self.elapsed()
         # Spelt out, as in the core: `evolve` of a step costs more than deciding it.
         step = Step(
             step.before,
@@ -256,6 +262,7 @@ class Driver:
             callbacks=tuple(self._hooks.callbacks),
             book=self._book,
             report=self._on_progress,
+            write=self._on_note,
         )
 
     def _failed(self, error: BaseException) -> None:

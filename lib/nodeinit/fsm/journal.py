@@ -1,8 +1,9 @@
 """The journal: an append-only file of JSON lines, one per step, and its replay.
 
 The first line says which machine it is, under which policy it runs and from which context it
-started; every other line is a step. Lines are written whole, before the step takes effect, and
-secrets are redacted. The last line of a run that was killed may be torn: it is dropped.
+started; every other line is a step, or a *note*: something worth seeing beside the steps, such as
+how far a host is, which no replay depends on. Lines are written whole, before the step takes
+effect, and secrets are redacted. The last line of a run that was killed may be torn: it is dropped.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -28,11 +30,29 @@ from nodeinit.redact import redact
 
 FORMAT = 1
 
+Numbered: TypeAlias = tuple[int, dict[str, Any]]
+"""A record with the number of its line, from 1."""
+
+log = logging.getLogger("nodeinit.journal")
+
 
 def digest(definition: Definition) -> str:
     """A short name for exactly this machine (12 hex digits of its canonical form's sha256)."""
     text = json.dumps(definition.to_dict(), sort_keys=True).encode()
     return hashlib.sha256(text).hexdigest()[:12]
+
+
+@attrs.frozen
+class Note:
+    """Something that was seen beside the steps of a run: what, when, and JSON that tells it.
+
+    `kind` is `progress` (how far a host is) or `cluster` (what a plan was made against); readers pass
+    over kinds that they do not know. `at` is in seconds since the machine began.
+    """
+
+    kind: str
+    at: float
+    data: Mapping[str, Any]
 
 
 class Journal:
@@ -41,6 +61,7 @@ class Journal:
     def __init__(self, path: str | os.PathLike[str], core: Core, ctx: Any, node: str) -> None:
         self.path = Path(path)
         self._codec = core.definition.codec
+        self._broken: OSError | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._file = os.open(
@@ -66,6 +87,13 @@ class Journal:
         """Write one step. It is with the operating system when this returns."""
         self._write(dump_step(step, self._codec))
 
+    def note(self, note: Note) -> None:
+        """Write a note. What cannot be written is reported by the next step, which matters more."""
+        try:
+            self._write({**note.data, "note": note.kind, "at": round(note.at, 6)})
+        except OSError as error:
+            log.warning("%s: a note cannot be written: %s", self.path, error.strerror or error)
+
     def close(self) -> None:
         """Bring everything to the disk and close the file. Safe to repeat."""
         if self._file >= 0:
@@ -76,8 +104,14 @@ class Journal:
     def _write(self, record: dict[str, Any]) -> None:
         line = json.dumps(redact(record), ensure_ascii=False, separators=(",", ":"), default=repr)
         data = line.encode("utf-8", "backslashreplace") + b"\n"
-        while data:
-            data = data[os.write(self._file, data) :]
+        if self._broken is not None:  # half a line may be there: nothing may come behind it
+            raise self._broken
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError as error:
+            self._broken = error
+            raise
 
 
 def dump_step(step: Step, codec: Any = None) -> dict[str, Any]:
@@ -154,7 +188,7 @@ class Replay:
     """What a journal tells: its header, the steps, the last snapshot, and whether its tail was torn.
 
     `drift` lists steps that this machine would take otherwise than the journal says; it is empty
-    unless the machine has changed since.
+    unless the machine has changed since. `notes` are what was seen beside the steps.
     """
 
     path: str
@@ -163,31 +197,44 @@ class Replay:
     snapshot: Snapshot | None
     torn: bool
     drift: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def read_journal(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[dict[str, Any]], bool]:
-    """Header, records and whether the last line was torn. Raises `JournalError`."""
+    """Header, the records of steps and whether the last line was torn. Raises `JournalError`."""
+    header, lines, torn = _read(path)
+    return header, [record for _, record in lines if "note" not in record], torn
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Numbered], bool]:
+    """The header, all other records with the numbers of their lines, and whether the last was torn."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise JournalError(f"{path}: cannot be read: {error.strerror}") from error
     *lines, tail = data.split(b"\n")
-    records: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise JournalError(f"{path}: line {number} is not JSON: {error}") from None
-        if not isinstance(record, dict):
-            raise JournalError(f"{path}: line {number} is not a record")
-        records.append(record)
-    torn = bool(tail)
+    records = [(number, read_line(path, number, line)) for number, line in enumerate(lines, 1)]
     if not records:
-        return {}, [], torn
-    header = records.pop(0)
+        return {}, [], bool(tail)
+    return check_header(path, records[0][1]), records[1:], bool(tail)
+
+
+def read_line(path: str | os.PathLike[str], number: int, line: bytes) -> dict[str, Any]:
+    """The record of one line. Raises `JournalError`."""
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise JournalError(f"{path}: line {number} is not JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise JournalError(f"{path}: line {number} is not a record")
+    return record
+
+
+def check_header(path: str | os.PathLike[str], header: dict[str, Any]) -> dict[str, Any]:
+    """The header, if it is one of this format. Raises `JournalError`."""
     if header.get("journal") != FORMAT or not isinstance(header.get("machine"), str):
         raise JournalError(f"{path}: line 1 is not the header of a journal of format {FORMAT}")
-    return header, records, torn
+    return header
 
 
 def replay(path: str | os.PathLike[str], definition: Definition) -> Replay:
@@ -195,31 +242,72 @@ def replay(path: str | os.PathLike[str], definition: Definition) -> Replay:
 
     Raises `JournalError` when the file is no journal or belongs to another machine.
     """
-    header, records, torn = read_journal(path)
+    header, records, torn = _read(path)
     if not header:
         return Replay(str(path), {}, (), None, torn)
-    if header["machine"] != definition.name:
-        raise JournalError(
-            f"{path}: belongs to machine {header['machine']!r}, not {definition.name!r}"
-        )
-    codec = definition.codec
-    with _reading(path, 1):
-        core = Core(definition, load_policy(header["policy"]))
-        ctx = codec.load(header["ctx"]) if codec is not None and "ctx" in header else None
-    snapshot = core.initial(ctx)
-    steps: list[Step] = []
-    drift: list[str] = []
-    for number, record in enumerate(records, 2):
-        with _reading(path, number):
-            step = _replay_step(core, snapshot, record, codec)
+    replaying = Replaying(path, header, definition)
+    for number, record in records:
+        replaying.take(number, record)
+    return replaying.told(torn)
+
+
+class Replaying:
+    """Takes the records of a journal through the core, one after the other, as they come.
+
+    Raises `JournalError` when the journal belongs to another machine or its header does not fit.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], header: dict[str, Any], definition: Definition
+    ) -> None:
+        if header["machine"] != definition.name:
+            raise JournalError(
+                f"{path}: belongs to machine {header['machine']!r}, not {definition.name!r}"
+            )
+        self.header = header
+        self.steps: list[Step] = []
+        self.notes: list[Note] = []
+        self._path = path
+        self._codec = definition.codec
+        self._drift: list[str] = []
+        with _reading(path, 1):
+            self._core = Core(definition, load_policy(header["policy"]))
+            codec = self._codec
+            ctx = codec.load(header["ctx"]) if codec is not None and "ctx" in header else None
+        self._snapshot = self._core.initial(ctx)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that the run is under."""
+        return self._core.policy
+
+    def take(self, number: int, record: dict[str, Any]) -> None:
+        """Take the record of one line. Raises `JournalError` when it does not fit the format."""
+        with _reading(self._path, number):
+            if "note" in record:
+                data = {key: value for key, value in record.items() if key not in ("note", "at")}
+                self.notes.append(Note(str(record["note"]), float(record["at"]), data))
+                return
+            step = _replay_step(self._core, self._snapshot, record, self._codec)
             if (step.accepted, step.after.state) != (record["accepted"], record["to"]):
-                drift.append(
+                self._drift.append(
                     f"line {number}: {record['event']} led to {record['to']}, "
                     f"now to {step.after.state}"
                 )
-        steps.append(step)
-        snapshot = step.after
-    return Replay(str(path), header, tuple(steps), snapshot, torn, tuple(drift))
+        self.steps.append(step)
+        self._snapshot = step.after
+
+    def told(self, torn: bool = False) -> Replay:
+        """What has been told so far."""
+        return Replay(
+            str(self._path),
+            self.header,
+            tuple(self.steps),
+            self._snapshot,
+            torn,
+            tuple(self._drift),
+            tuple(self.notes),
+        )
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -45,6 +45,9 @@ class Run:
     callbacks: tuple[Any, ...]
     _book: _Books = attrs.field(alias="book")
     _report: Callable[[Any], None] = attrs.field(alias="report")
+    _write: Callable[[str, Mapping[str, Any]], None] = attrs.field(
+        default=lambda kind, data: None, alias="write"
+    )
 
     def acquire(self, kind: str, name: str) -> None:
         """Announce that `name` is about to be acquired. Raises when the machine has moved on."""
@@ -73,6 +76,13 @@ class Run:
     def progress(self, report: Any) -> None:
         """Tell subscribers how far the work is. Cheap; never waits."""
         self._report(report)
+
+    def note(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Keep something that is worth seeing beside the steps of the run; see `journal.Note`.
+
+        `data` is JSON. Nothing may depend on a note: it may not be kept.
+        """
+        self._write(kind, data)
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run a blocking function off the event loop."""

@@ -24,11 +24,12 @@ from nodeinit.fsm.events import FINALS, Event, Frame, Occurred, Reason
 from nodeinit.fsm.executor import Executor, ThreadExecutor
 from nodeinit.fsm.explain import explain
 from nodeinit.fsm.hooks import BoundCallback, HookRunner
-from nodeinit.fsm.journal import Journal
+from nodeinit.fsm.journal import Journal, Note
 from nodeinit.fsm.policy import Policy
 from nodeinit.fsm.registry import load_machine
 from nodeinit.fsm.shield import through
 from nodeinit.fsm.snapshot import Snapshot, Step
+from nodeinit.node.notes import Notes
 from nodeinit.node.policy import policy_of
 from nodeinit.node.status import Status, status_of
 from nodeinit.node.subscribers import Subscribers
@@ -78,6 +79,7 @@ class NodeInitializer:
         """When it was entered, in Unix time: the zero of its steps' `at`. `None` before."""
         self._reports: dict[str, Progress] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._notes = Notes()
         self._changed = asyncio.Event()
 
     # -- what can be seen ----------------------------------------------------------------------
@@ -102,6 +104,11 @@ class NodeInitializer:
     def steps(self) -> tuple[Step, ...]:
         """Every committed step so far, refused events included."""
         return tuple(self._driver.steps) if self._driver else ()
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What was seen beside the steps: what plans were made against, how far hosts came."""
+        return self._notes.kept
 
     @property
     def journal(self) -> str | None:
@@ -169,8 +176,10 @@ class NodeInitializer:
             journal=self._journal,
             on_step=self._stepped,
             on_progress=self._progressed,
+            on_note=self._notes.keep,
         )
         self._loop, self.began = asyncio.get_running_loop(), time.time()
+        self._notes.begin(self._driver.elapsed, self._journal)
         self._driver.post(Occurred(Event.START))
         self._running = asyncio.create_task(self._driver.run(), name=f"nodeinit {self.name}")
         self._running.add_done_callback(lambda _: self._changed.set())
@@ -267,6 +276,7 @@ class NodeInitializer:
 
     def _progressed(self, report: Progress) -> None:
         self._reports[report.node_id] = report
+        self._notes.progress(report)
         self._progress.publish(report)
 
     def _failure(self) -> InitializationFailed:

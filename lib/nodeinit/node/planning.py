@@ -5,6 +5,7 @@ from __future__ import annotations
 from nodeinit.context import CallbackCtx, NodeModelDownloadable
 from nodeinit.errors import InfeasibleError, NoCapacityError, PermanentError
 from nodeinit.fsm.run import Run
+from nodeinit.node.notes import cluster_note
 from nodeinit.placement.explain import Infeasible
 from nodeinit.placement.planner import plan
 from nodeinit.placement.request import PlacementRequest
@@ -48,10 +49,10 @@ async def make_plan(ctx: CallbackCtx, run: Run) -> PlacementPlan:
             "run_init_node=False means that a hook brings the placement group, but "
             "ctx.placement_group is not a group; set it in on_before_init"
         )
+    snapshot: ClusterSnapshot = await run.cluster.snapshot()
     # Off the loop: explaining why a thousand workers do not fit is a moment's work.
-    found: PlacementPlan | Infeasible = await run.call(
-        plan, request_of(ctx), await run.cluster.snapshot()
-    )
+    found: PlacementPlan | Infeasible = await run.call(plan, request_of(ctx), snapshot)
+    run.note(*cluster_note(snapshot, found.hosts if isinstance(found, PlacementPlan) else ()))
     if isinstance(found, Infeasible):
         raise (NoCapacityError if found.temporary else InfeasibleError)(str(found))
     return found

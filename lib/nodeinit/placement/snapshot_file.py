@@ -63,11 +63,15 @@ def snapshot_text(snapshot: ClusterSnapshot) -> str:
 
     Ray lets a free amount fall below nothing for a moment; in a file it is between 0 and the total.
     """
-    data = {
+    return json.dumps(snapshot_data(snapshot), indent=2, ensure_ascii=False) + "\n"
+
+
+def snapshot_data(snapshot: ClusterSnapshot) -> dict[str, Any]:
+    """What such a file holds, as JSON."""
+    return {
         "nodes": [_node(host) for host in snapshot.hosts],
         "groups": [_group(group) for group in snapshot.groups],
     }
-    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
 
 def _json(source: str) -> Any:
