@@ -29,6 +29,7 @@ from nodeinit.node.activities import (
 from nodeinit.node.codec import ContextCodec
 from nodeinit.node.guards import model_is_complete, placement_is_valid
 from nodeinit.node.phases import Holding, NodePhase
+from nodeinit.node.policy import DEFAULT
 
 IDLE, BACKOFF, READY, RELEASING = Frame.IDLE, Frame.BACKOFF, Frame.READY, Frame.RELEASING
 CONFIG, DOWNLOAD, PLACEMENT = NodePhase
@@ -45,6 +46,7 @@ NODE_INIT = Definition(
     context=CallbackCtx,
     check_change=forbidden_change,
     codec=ContextCodec(),
+    policy=DEFAULT,
     phases=(
         Phase(CONFIG, read_config, summary="plan the workers, list the model's files"),
         Phase(DOWNLOAD, bring_model, (Holding.FETCH,), "bring the files to every host of the plan"),

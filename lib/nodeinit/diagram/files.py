@@ -12,8 +12,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from nodeinit.diagram.gallery import with_diagram
-from nodeinit.diagram.registry import render, to_mermaid
+from nodeinit.diagram.embed import embedded
+from nodeinit.diagram.gallery import with_machine
+from nodeinit.diagram.registry import render
 from nodeinit.diagram.writing import write_text
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm.registry import load_machine, machines
@@ -37,8 +38,8 @@ def committed(directory: Path, names: Iterable[str] | None = None) -> dict[Path,
         definition = load_machine(name)
         for format in FORMATS:
             texts[directory / f"{_file_name(name)}.{format}"] = render(definition, format)
-        gallery = with_diagram(gallery, name, to_mermaid(definition))
-    return {**texts, page: gallery}
+        gallery = with_machine(gallery, name)
+    return {**texts, **embedded(gallery, page, load_machine)}
 
 
 def check(directory: Path, names: Iterable[str] | None = None) -> list[Path]:

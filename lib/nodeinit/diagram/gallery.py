@@ -1,4 +1,4 @@
-"""The page that shows the pictures of a directory, kept in step between a pair of comments."""
+"""The page that shows the pictures of a directory: a section for each machine."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ Generated from the definitions of the machines; write them anew with
 """
 
 
-def with_diagram(page: str, name: str, mermaid: str) -> str:
-    """`page` with the present diagram of a machine.
+def with_machine(page: str, name: str) -> str:
+    """`page` with a place for the diagrams of a machine: at its end, if it has none yet.
 
-    It replaces what stands between the machine's two comments; a machine that is not on the page
-    yet gets a section at its end. The rest of the page is left as people wrote it.
+    The places are pairs of comments that `embed` fills; the rest of the page is people's.
     """
-    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    picture = f"![The machine {name}]({name}.svg)"
-    block = (
-        f"{begin}\n{picture}\n\nThe same, as Mermaid draws it:\n\n```mermaid\n{mermaid}```\n{end}"
-    )
-    there = re.compile(f"^{re.escape(begin)}$.*?^{re.escape(end)}$", re.DOTALL | re.MULTILINE)
-    if there.search(page):
-        return there.sub(lambda _: block, page)
+    if re.search(rf"^<!--\s*nodeinit\s+diagram\s+{re.escape(name)}\s", page, re.MULTILINE):
+        return page
     kinds = {"Table": "md", "JSON": "json", "Mermaid source": "mmd", "Graphviz source": "dot"}
     links = " · ".join(f"[{kind}]({name}.{suffix})" for kind, suffix in kinds.items())
-    return f"{page or INTRO}\n## {name}\n\n{links}\n\n{block}\n"
+    return (
+        f"{page or INTRO}\n## {name}\n\n{links}\n\n"
+        f"<!-- nodeinit diagram {name} {name}.svg -->\n<!-- nodeinit end -->\n\n"
+        f"The same, as Mermaid draws it:\n\n"
+        f"<!-- nodeinit diagram {name} mmd -->\n<!-- nodeinit end -->\n"
+    )

@@ -14,6 +14,7 @@ from nodeinit.diagram.mermaid import render_mermaid
 from nodeinit.diagram.table import render_table
 from nodeinit.diagram.writing import write_text
 from nodeinit.errors import ConfigError, Fault
+from nodeinit.fsm import drawing
 from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.policy import Policy
 from nodeinit.fsm.snapshot import Step
@@ -32,11 +33,12 @@ def to_svg(
 ) -> str:
     """A machine as an SVG; with a policy, its phases say how patient it is with them.
 
-    With the steps of a `run` (of `NodeInitializer.steps`, or of a journal's `replay`) what that did
-    stands out: the edges it took, numbered with times, and where it stands and why.
+    That is the machine's own policy, if none is given. With the steps of a `run` (of
+    `NodeInitializer.steps`, or of a journal's `replay`) what that did stands out: the edges it took,
+    numbered with times, and where it stands and why.
     """
     overlay = overlay_of(definition, run) if run is not None else None
-    return machine_svg(diagram_of(definition), policy, overlay)
+    return machine_svg(diagram_of(definition), policy or definition.policy, overlay)
 
 
 def to_dot(definition: Definition) -> str:
@@ -64,14 +66,16 @@ _renderers: dict[str, Renderer] = {
 
 
 def formats() -> tuple[str, ...]:
-    """The names of all formats, ours first."""
-    return tuple(_renderers)
+    """The names of all formats: ours first, then what is registered or installed beside them."""
+    return tuple(dict.fromkeys([*_renderers, *drawing.renderers()]))
 
 
 def register(format: str, renderer: Renderer) -> None:
     """Add a format of one's own; it is also the suffix of its files, so `"puml"`, not `".puml"`.
 
-    Raises `ValueError` for a name that cannot be a suffix or that is taken by another renderer.
+    It lasts as long as this process. A package adds one for all by an entry point in the group
+    `nodeinit.renderers`: the format, and the renderer. Raises `ValueError` for a name that cannot be
+    a suffix or that is taken by another renderer.
     """
     name = format.lower()
     if not name.isalnum():
@@ -82,10 +86,12 @@ def register(format: str, renderer: Renderer) -> None:
 
 def render(definition: Definition, format: str) -> str:
     """A machine in a format. Raises `ConfigError` naming the known ones for an unknown format."""
-    renderer = _renderers.get(format.lower())
-    if renderer is None:
+    name = format.lower()
+    if name not in formats():
         raise ConfigError(Fault("format", "is not known", repr(format), f"known: {_known()}"))
-    return renderer(definition)
+    renderer = _renderers.get(name) or drawing.renderer(name)
+    text: str = renderer(definition)
+    return text
 
 
 def write(definition: Definition, path: Path | str) -> None:
@@ -95,11 +101,11 @@ def write(definition: Definition, path: Path | str) -> None:
     """
     path = Path(path)
     format = path.suffix.removeprefix(".").lower()
-    if format not in _renderers:
+    if format not in formats():
         problem = f"no renderer has the suffix {path.suffix!r}" if format else "it has no suffix"
         raise ConfigError(Fault("output file", problem, repr(str(path)), f"known: {_known()}"))
     write_text(path, render(definition, format))
 
 
 def _known() -> str:
-    return ", ".join(f".{format}" for format in _renderers)
+    return ", ".join(f".{format}" for format in formats())

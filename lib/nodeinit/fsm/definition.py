@@ -6,15 +6,16 @@ the members of `Frame` and of the machine's own enum of phases; all are strings.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from nodeinit.errors import DefinitionError
+from nodeinit.fsm.drawing import drawn
 from nodeinit.fsm.events import Event, Frame, Held, Occurred
 from nodeinit.fsm.policy import Policy
-from nodeinit.fsm.snapshot import Snapshot
+from nodeinit.fsm.snapshot import Snapshot, Step
 
 if TYPE_CHECKING:
     from nodeinit.fsm.codec import Codec
@@ -101,7 +102,7 @@ class Definition:
     `watch` is the work done in `ready`: it ends only when the node is lost. `undo` gives back what
     phases acquire, by kind. `host_hooks` are hooks that no edge fires because activities do.
     `check_change` enforces which hook may change which field of the context, and `codec` writes the
-    context to journals and reads it back.
+    context to journals and reads it back. `policy` is how patient it is where nobody says otherwise.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Definition:
         default=None, eq=False
     )
     codec: Codec | None = attrs.field(default=None, eq=False)
+    policy: Policy | None = attrs.field(default=None, eq=False)
     initial: str = attrs.field(default=Frame.IDLE, converter=str)
     goal: str = attrs.field(default=Frame.READY, converter=str)
 
@@ -185,6 +187,18 @@ class Definition:
         from nodeinit.fsm.stock import stock_machine
 
         return stock_machine(self, machine_cls, model, **kwargs)
+
+    def to_svg(self, policy: Policy | None = None, run: Sequence[Step] | None = None) -> str:
+        """This machine as an SVG for light and dark pages; with the steps of a `run`, what that did."""
+        return drawn(self, "svg", policy=policy or self.policy, run=run)
+
+    def to_mermaid(self) -> str:
+        """This machine as a Mermaid state diagram, as GitHub draws it."""
+        return drawn(self, "mmd")
+
+    def _repr_svg_(self) -> str:
+        """What a notebook shows."""
+        return self.to_svg()
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical form, names only: for golden files, diffs and `nodeinit machine show`."""

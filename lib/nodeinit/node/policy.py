@@ -22,7 +22,9 @@ DEFAULT = Policy(
 
 
 def policy_of(config: LLMConfig, machine: Definition) -> Policy:
-    """The default policy with what `experimental_configs.nodeinit` of a config changes.
+    """The machine's policy with what `experimental_configs.nodeinit` of a config changes of it.
+
+    A machine that has none has `DEFAULT`.
 
     Raises `ConfigError` for a deadline or a number of attempts of a phase that the machine lacks.
     """
@@ -47,4 +49,4 @@ def policy_of(config: LLMConfig, machine: Definition) -> Policy:
         for name in ("replans", "hook_deadline", "seed")
         if (value := getattr(settings, name)) is not None
     }
-    return attrs.evolve(DEFAULT.with_phases(**changed), **given)
+    return attrs.evolve((machine.policy or DEFAULT).with_phases(**changed), **given)
