@@ -8,7 +8,7 @@ import pytest
 
 from nodeinit.diagram import files, to_mermaid
 from nodeinit.diagram.files import check, main, update
-from nodeinit.diagram.gallery import with_diagram
+from nodeinit.diagram.gallery import with_machine
 from nodeinit.errors import ConfigError
 from nodeinit.fsm import registry
 from tests.diagram.machines import SMALL
@@ -78,16 +78,14 @@ def test_what_people_wrote_into_the_gallery_stays(install: Install, tmp_path: Pa
     assert page.read_text("utf-8") == f"before\n{text}after\n"
 
 
-def test_every_machine_has_one_place_in_the_gallery() -> None:
-    page = with_diagram(with_diagram("", "a", "A1\n"), "b.c", "B1\n")
-    page = with_diagram(with_diagram(page, "a", "A2 \\1\n"), "b.c", "B2\n")
+def test_every_machine_has_one_section_in_the_gallery() -> None:
+    page = with_machine(with_machine("", "a"), "b.c")
 
-    assert page.count("```mermaid\n") == 2
-    assert page.count("```mermaid\nA2 \\1\n```\n<!-- end a -->") == 1
-    assert page.count("<!-- begin b.c -->\n![The machine b.c](b.c.svg)\n") == 1
-    assert "```mermaid\nB2\n```\n<!-- end b.c -->" in page
-    assert "A1" not in page
+    assert with_machine(with_machine(page, "a"), "b.c") == page
+    assert page.count("<!-- nodeinit diagram a mmd -->\n<!-- nodeinit end -->\n") == 1
+    assert page.count("<!-- nodeinit diagram b.c b.c.svg -->\n<!-- nodeinit end -->\n") == 1
     assert page.index("## a") < page.index("## b.c")
+    assert "## c" in with_machine(page, "c"), "a name that others end in is one of its own"
 
 
 def test_only_named_machines_are_written(install: Install, tmp_path: Path) -> None:
@@ -102,7 +100,14 @@ def test_only_named_machines_are_written(install: Install, tmp_path: Path) -> No
         "two.mmd",
         "two.svg",
     ]
-    assert to_mermaid(SMALL) in (tmp_path / "README.md").read_text("utf-8")
+    page = tmp_path / "README.md"
+    assert to_mermaid(SMALL) in page.read_text("utf-8")
+
+    update(tmp_path)
+    page.write_text(page.read_text("utf-8").replace("errored", "x"), "utf-8")
+    update(tmp_path, ["two"])
+    section = page.read_text("utf-8").partition("## one")
+    assert "errored, cancel" in section[0] and "errored, cancel" not in section[2]
 
 
 @pytest.mark.parametrize("name", ["a/b", "..\\b", "readme", "with space"])

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from nodeinit.cli.embedding import HOW, embed_in
 from nodeinit.cli.errors import Command
 from nodeinit.cli.machines import STANDARD, find_machine
 from nodeinit.errors import ConfigError, Fault
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, epilog=HOW)
 @click.argument("machine", default=STANDARD)
 @click.option(
     "-o",
@@ -29,11 +30,32 @@ from nodeinit.errors import ConfigError, Fault
     type=click.Path(path_type=Path),
     help="Draw what a run did, from its journal, over its machine (SVG).",
 )
-def diagram(machine: str, output: Path | None, format_: str | None, journal: Path | None) -> None:
+@click.option(
+    "--embed",
+    "pages",
+    metavar="PAGE",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Bring the diagrams inside a Markdown file up to date; may be given several times.",
+)
+@click.option(
+    "--check", is_flag=True, help="With --embed: write nothing, exit with 1 on a difference."
+)
+def diagram(
+    machine: str,
+    output: Path | None,
+    format_: str | None,
+    journal: Path | None,
+    pages: tuple[Path, ...],
+    check: bool,
+) -> None:
     """Draw a machine (SVG, Mermaid, Graphviz, a Markdown table, JSON), or a run of one (SVG).
 
     MACHINE is an installed machine or MODULE:ATTR. With --run it is the journal's own.
     """
+    if pages or check:
+        embed_in(pages, check)
+        return
     from nodeinit.diagram import registry
     from nodeinit.diagram.writing import write_text
 

@@ -12,7 +12,7 @@ Comments in a fenced block of code are an example, and left alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import attrs
@@ -42,10 +42,13 @@ class _Block:
     what: str
 
 
-def embedded(text: str, page: Path, find: Find) -> dict[Path, str]:
+def embedded(
+    text: str, page: Path, find: Find, only: Container[str] | None = None
+) -> dict[Path, str]:
     """The text that a page should have, and those of the files that it shows, by path.
 
-    Raises `ConfigError` with every comment that cannot be followed, and for a page without any.
+    With `only` the places of all other machines are left as they are. Raises `ConfigError` with
+    every comment that cannot be followed, and for a page without any.
     """
     lines = text.splitlines(keepends=True)
     newline = "\r\n" if lines and lines[0].endswith("\r\n") else "\n"
@@ -53,6 +56,8 @@ def embedded(text: str, page: Path, find: Find) -> dict[Path, str]:
     blocks = _blocks(lines, faults)
     files: dict[Path, str] = {}
     for block in reversed(blocks):
+        if only is not None and block.machine not in only:
+            continue
         try:
             shown = _shown(block, page, find, files)
         except ConfigError as error:
@@ -85,52 +90,49 @@ def _shown(block: _Block, page: Path, find: Find, files: dict[Path, str]) -> str
 
 def _below(table: str) -> str:
     """The tables of a machine without its name, one level further down: the page has its own."""
-    return "\n".join(
-        f"#{line}" if line.startswith("#") else line for line in table.split("\n")[2:]
-    )
+    return "\n".join(f"#{line}" if line.startswith("#") else line for line in table.split("\n")[2:])
 
 
 def _blocks(lines: list[str], faults: list[Fault]) -> list[_Block]:
     """Every pair of comments, in order; what cannot be one is added to `faults`."""
     found: list[_Block] = []
     begun: tuple[int, str, str] | None = None
-    for number, words in _marks(lines, begun=lambda: begun is not None):
-        opens = _BEGIN.fullmatch(words)
+    fence = ""
+    for number, line in enumerate(lines):
+        # Between two of our comments nothing is code of the page: it is ours, and may be broken.
+        if begun is None and (fenced := _FENCE.match(line.rstrip())):
+            fence = _after(fence, fenced[1], fenced[2])
+        mark = _MARK.match(line)
+        if mark is None or fence:
+            continue
+        opens = _BEGIN.fullmatch(mark[1])
         if opens and begun is None:
             begun = (number, opens[1], opens[2])
-        elif words == "end" and begun is not None:
+        elif mark[1] == "end" and begun is not None:
             found.append(_Block(begun[0], number, begun[1], begun[2]))
             begun = None
         else:
-            faults.append(_misplaced(number, words, begun))
+            faults.append(_misplaced(number + 1, mark[1], begun))
     if begun is not None:
         remedy = "write `<!-- nodeinit end -->` where its diagram ends"
         faults.append(Fault("comment", "has no end", line=begun[0] + 1, remedy=remedy))
     return found
 
 
-def _misplaced(number: int, words: str, begun: tuple[int, str, str] | None) -> Fault:
-    line = number + 1
+def _after(fence: str, line: str, info: str) -> str:
+    """The fence of the code that goes on after a fence in a line; empty where none does."""
+    if not fence:
+        return line
+    return "" if line.startswith(fence) and not info.strip() else fence
+
+
+def _misplaced(line: int, words: str, begun: tuple[int, str, str] | None) -> Fault:
     if words == "end":
         return Fault("comment", "ends what was not begun", line=line, remedy=_EXAMPLE)
     if begun is not None:
         problem = f"stands inside of that of line {begun[0] + 1}, which has no end"
-        return Fault("comment", problem, line=line, remedy="write `<!-- nodeinit end -->` before it")
+        return Fault(
+            "comment", problem, line=line, remedy="write `<!-- nodeinit end -->` before it"
+        )
     known = f"{_EXAMPLE}; known formats: {', '.join(formats())}"
     return Fault("comment", "is none of ours", repr(words), known, line)
-
-
-def _marks(lines: list[str], begun: Callable[[], bool]) -> Iterator[tuple[int, str]]:
-    """The comments to us, with their places; those in fenced code are not to us.
-
-    Between two of ours nothing is code of the page: what stands there is ours, and may be broken.
-    """
-    fence = ""
-    for number, line in enumerate(lines):
-        if fenced := None if begun() else _FENCE.match(line.rstrip()):
-            if not fence:
-                fence = fenced[1]
-            elif fenced[1].startswith(fence) and not fenced[2].strip():
-                fence = ""
-        elif not fence and (mark := _MARK.match(line)):
-            yield number, mark[1]

@@ -34,12 +34,13 @@ def committed(directory: Path, names: Iterable[str] | None = None) -> dict[Path,
     page = directory / GALLERY
     gallery = _read(page) or ""
     texts: dict[Path, str] = {}
-    for name in machines() if names is None else names:
+    drawn = tuple(machines() if names is None else names)
+    for name in drawn:
         definition = load_machine(name)
         for format in FORMATS:
             texts[directory / f"{_file_name(name)}.{format}"] = render(definition, format)
         gallery = with_machine(gallery, name)
-    return {**texts, **embedded(gallery, page, load_machine)}
+    return {**texts, **embedded(gallery, page, load_machine, only=drawn)}
 
 
 def check(directory: Path, names: Iterable[str] | None = None) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from nodeinit.diagram.dot import render_dot
 from nodeinit.diagram.great import machine_svg, overlay_of
 from nodeinit.diagram.ir import diagram_of
+from nodeinit.diagram.machine_page import render_page
 from nodeinit.diagram.mermaid import render_mermaid
 from nodeinit.diagram.table import render_table
 from nodeinit.diagram.writing import write_text
@@ -48,7 +49,13 @@ def to_dot(definition: Definition) -> str:
 
 def to_table(definition: Definition) -> str:
     """A machine as a Markdown page: its states, what happens on which event, its hooks."""
-    return render_table(diagram_of(definition))
+    return render_table(diagram_of(definition), definition.policy)
+
+
+def to_html(definition: Definition, policy: Policy | None = None) -> str:
+    """A machine as a page that needs nothing else: its picture, its tables, and its sources."""
+    patient = policy or definition.policy
+    return render_page(diagram_of(definition), to_json(definition), patient)
 
 
 def to_json(definition: Definition) -> str:
@@ -62,6 +69,7 @@ _renderers: dict[str, Renderer] = {
     "dot": to_dot,
     "md": to_table,
     "json": to_json,
+    "html": to_html,
 }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from nodeinit.diagram.ir import Diagram, Single, State, StateKind
+from nodeinit.diagram.ir import Diagram
 from nodeinit.diagram.names import encoded
+from nodeinit.diagram.tables import Cell, Code, Line, Prose, Table, tables_of
+from nodeinit.fsm.policy import Policy
 
 # Nothing in such text means anything to Markdown, be it in a table or in a code span.
 _CODE = re.compile(r"[A-Za-z0-9_ ,\[\]]+")
@@ -14,15 +16,10 @@ _LETTERS = re.compile(r"[A-Za-z0-9]+")
 _PROSE = re.compile(r"[A-Za-z0-9]+(?:(?:[_ ']|, |; )[A-Za-z0-9]+)*")
 
 
-def render_table(diagram: Diagram) -> str:
+def render_table(diagram: Diagram, policy: Policy | None = None) -> str:
     """The states, the state-event matrix and the hooks of a machine as a Markdown page."""
-    sections = [
-        [f"# {prose(diagram.title)}"],
-        _states(diagram),
-        _matrix(diagram),
-        _hooks(diagram),
-    ]
-    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+    sections = [f"# {prose(diagram.title)}", *map(_section, tables_of(diagram, policy))]
+    return "\n\n".join(sections) + "\n"
 
 
 def code(text: str) -> str:
@@ -37,96 +34,38 @@ def prose(text: str) -> str:
     return encoded(text, _PROSE, _entity)
 
 
-def _entity(char: str) -> str:
-    return f"&#{ord(char)};"
-
-
-def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def rows(head: Sequence[str], body: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a Markdown table."""
     yield f"| {' | '.join(head)} |"
     yield f"|{' --- |' * len(head)}"
-    for row in rows:
+    for row in body:
         yield f"| {' | '.join(row)} |"
 
 
-def _states(diagram: Diagram) -> list[str]:
-    rows = (
-        (
-            code(state.label),
-            state.kind,
-            prose(state.summary),
-            code(state.activity) if state.activity else "",
-            "<br>".join(f"{code(a.kind)}, undone by {code(a.undo)}" for a in state.acquires),
-        )
-        for state in diagram.states
-    )
-    start, goal = (code(diagram.state(id).label) for id in (diagram.initial, diagram.goal))
-    return [
-        "## States",
-        "",
-        f"It starts in {start}; its goal is {goal}.",
-        "",
-        *_rows(("state", "kind", "what it does", "activity", "acquires"), rows),
-    ]
+def _section(table: Table) -> str:
+    intro = [_line(table.intro), ""] if table.intro else []
+    body = ([_cell(cell) for cell in row] for row in table.rows)
+    lines = rows([_line(word) for word in table.head], body)
+    return "\n".join([f"## {table.title}", "", *intro, *lines])
 
 
-def _matrix(diagram: Diagram) -> list[str]:
-    ways: dict[tuple[str, str], dict[Single, None]] = {}
-    for single in diagram.singles():
-        ways.setdefault((single.source, single.event), {})[single] = None
-
-    def row(state: State) -> tuple[str, ...]:
-        cells = (ways.get((state.id, event), ()) for event in diagram.events)
-        return (
-            code(state.label),
-            *("<br>".join(_way(diagram, single) for single in cell) for cell in cells),
-        )
-
-    return [
-        "## What happens on which event",
-        "",
-        "In one cell the ways are tried from top to bottom, and the first whose guards all pass is",
-        "taken. An empty cell means that the event is refused there.",
-        "",
-        *_rows(
-            ("state", *(code(event) for event in diagram.events)),
-            (row(state) for state in diagram.states if state.kind is not StateKind.FINAL),
-        ),
-    ]
+def _cell(cell: Cell) -> str:
+    return "<br>".join(map(_line, cell))
 
 
-def _way(diagram: Diagram, single: Single) -> str:
-    target = f"→ {code(diagram.state(single.target).label)}"
-    if single.guards:
-        guards = ", ".join(single.guards)
-        return f"{target} {code(f'[{guards}]')}"
-    return f"{target} otherwise" if single.otherwise else target
+def _line(line: Line) -> str:
+    return "".join(map(_part, line))
 
 
-def _hooks(diagram: Diagram) -> list[str]:
-    rows = [
-        (code(hook), _fires(diagram, single), _failure(single))
-        for hook in _fired(diagram)
-        for single in diagram.singles()
-        if hook in single.hooks
-    ]
-    rows += [
-        (code(hook), "in an activity, on every host", "the activity fails")
-        for hook in diagram.host_hooks
-    ]
-    if not rows:
-        return []
-    return ["## Hooks", "", *_rows(("hook", "fires on", "if it fails"), rows)]
+def _part(part: str | Code | Prose) -> str:
+    match part:
+        case Code(text):
+            return code(text)
+        case Prose(text):
+            return prose(text)
+        case _:
+            return part
 
 
-def _fired(diagram: Diagram) -> Iterable[str]:
-    return dict.fromkeys(hook for edge in diagram.edges for hook in edge.hooks)
-
-
-def _failure(single: Single) -> str:
-    return "nothing changes: it observes" if single.observes else f"the event is {code('errored')}"
-
-
-def _fires(diagram: Diagram, single: Single) -> str:
-    source, target = (code(diagram.state(id).label) for id in (single.source, single.target))
-    event = code(single.event)
-    return f"{source} → {target} on {event}"
+def _entity(char: str) -> str:
+    return f"&#{ord(char)};"

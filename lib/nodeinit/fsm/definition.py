@@ -196,6 +196,10 @@ class Definition:
         """This machine as a Mermaid state diagram, as GitHub draws it."""
         return drawn(self, "mmd")
 
+    def to_html(self, policy: Policy | None = None) -> str:
+        """This machine as a page that needs nothing else: its picture, its tables, its sources."""
+        return drawn(self, "html", policy=policy or self.policy)
+
     def _repr_svg_(self) -> str:
         """What a notebook shows."""
         return self.to_svg()

@@ -7,6 +7,7 @@ import attrs
 from nodeinit.diagram.arrows import Arrow
 from nodeinit.diagram.great.overlay import Overlay
 from nodeinit.diagram.ir import Diagram, State, StateKind
+from nodeinit.diagram.patience import patience
 from nodeinit.diagram.plan.text import fitted, width, wrapped
 from nodeinit.fsm.policy import Policy
 
@@ -54,26 +55,11 @@ def on_card(state: State, policy: Policy | None, run: Overlay | None = None) -> 
     if state.summary and state.kind not in (StateKind.START, StateKind.FINAL):
         lines += [("note", line) for line in wrapped(state.summary, NOTE, _ROOM)]
     if state.kind is StateKind.PHASE and policy is not None:
-        lines += [("note mute", line) for line in _patience(policy, state.name)]
+        lines += [("note mute", line) for line in patience(policy, state.name)]
     for held in state.acquires:
         text = f"holds {held.kind}, undone by {held.undo}"
         lines += [("note mute", line) for line in wrapped(text, NOTE, _ROOM)]
     return Words(tuple(lines))
-
-
-def _patience(policy: Policy, phase: str) -> list[str]:
-    of = policy.of(phase)
-    tries = "once" if of.attempts == 1 else f"{of.attempts} tries"
-    first, last = of.backoff.initial, of.backoff.maximum
-    waits = "" if of.attempts == 1 else f", {_time(first)} to {_time(last)} apart"
-    return [f"{_time(of.deadline)} a try", f"{tries}{waits}"]
-
-
-def _time(seconds: float) -> str:
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 2 * size and seconds % size == 0:
-            return f"{seconds / size:g} {unit}"
-    return f"{seconds:g} s"
 
 
 def beside(arrow: Arrow, run: Overlay | None = None) -> Words:
