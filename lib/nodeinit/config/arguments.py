@@ -38,8 +38,9 @@ def fields_of(config: Any, origin: Origin) -> dict[str, Any]:
         for name, value in config.items()
         if name not in ("callback_config", "server_cls")
     }
-    callbacks, server = config.get("callback_config"), config.get("server_cls")
-    if "callback_config" in config:
+    told, server = config.get("callback_config"), config.get("server_cls")
+    callbacks = callback_config.unwrapped(told, origin, faults)
+    if "callback_config" in config and (callbacks is not None or told is None):
         data["callback_config"] = callback_config.read(callbacks, origin, faults)
     if "server_cls" in config:
         data["server_cls"] = callback_config.named(server)

@@ -12,10 +12,46 @@ from typing import Any
 from nodeinit.callbacks import CallbackSpec, parse_callbacks
 from nodeinit.config.origin import Origin, Path
 from nodeinit.config.values import plain, tidy
-from nodeinit.errors import Fault
+from nodeinit.errors import Fault, nearest
+
+ADAPTER = "nodeinit.ray.llm:NodeInitCallback"
+"""What stands in a config for `ray.serve.llm`, with our callbacks in its keyword arguments."""
+
+_INNER = {"callback": "callback_class", "callback_kwargs": "callback_kwargs"}
+ADAPTER_KWARGS = (*_INNER, "journal", "machine", "own_group")
+"""The keyword arguments of the adapter: the callbacks, and what only it looks at."""
 
 PLACE: Path = ("callback_config", "callback_class")
 _STAND_IN = "an.object:InPython"
+
+
+def unwrapped(config: Any, origin: Origin, faults: list[Fault]) -> Any:
+    """A `callback_config` with our callbacks in the place of the adapter that brings them to Ray.
+
+    One file serves both: `ray.serve.llm` calls the adapter, which runs what we read here.
+    """
+    if not isinstance(config, Mapping) or not _is_adapter(config.get("callback_class")):
+        return config
+    kwargs = config.get("callback_kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        return config
+    for name in kwargs:
+        if name not in ADAPTER_KWARGS:
+            hint = nearest(name, ADAPTER_KWARGS)
+            remedy = f"did you mean {hint!r}?" if hint else f"known: {', '.join(ADAPTER_KWARGS)}"
+            place = ("callback_config", "callback_kwargs", name)
+            faults.append(origin.fault(place, "is no argument of NodeInitCallback", remedy))
+    inner = {place: kwargs[name] for name, place in _INNER.items() if kwargs.get(name)}
+    if not inner:
+        return None
+    policy = "raise_error_on_callback"
+    return inner | ({policy: config[policy]} if policy in config else {})
+
+
+def _is_adapter(target: Any) -> bool:
+    if isinstance(target, str):
+        return target.replace(":", ".") == ADAPTER.replace(":", ".")
+    return getattr(target, "adapter_name", None) == ADAPTER
 
 
 def named(target: Any) -> Any:

@@ -15,13 +15,13 @@ from nodeinit.placement.topology import Placement
 T = TypeVar("T")
 
 
-class _LoopThread:
+class LoopThread:
     """An event loop in a daemon thread, for callers that have none or may not block theirs."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
-            target=self._loop.run_forever, name="nodeinit-loop", daemon=True
+            target=self.loop.run_forever, name="nodeinit-loop", daemon=True
         )
         self._thread.start()
 
@@ -40,7 +40,7 @@ class _LoopThread:
             finally:
                 ended.set()
 
-        future = asyncio.run_coroutine_threadsafe(tracked(), self._loop)
+        future = asyncio.run_coroutine_threadsafe(tracked(), self.loop)
         try:
             return future.result()
         except BaseException:
@@ -52,15 +52,15 @@ class _LoopThread:
     def close(self) -> None:
         """Stop the loop and its thread."""
         if self.alive:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join()
-            self._loop.close()
+            self.loop.close()
 
 
 class ReadyNodeSync:
     """A node that is ready, for blocking code. Release it, or use it as `with`."""
 
-    def __init__(self, ready: ReadyNode, loop: _LoopThread) -> None:
+    def __init__(self, ready: ReadyNode, loop: LoopThread) -> None:
         self._ready = ready
         self._loop = loop
 
@@ -94,7 +94,7 @@ class ReadyNodeSync:
 
 def initialize_node_sync(config: LLMConfig, **options: Any) -> ReadyNodeSync:
     """Bring a node to READY and return it; see `initialize_node`. Ctrl-C releases first."""
-    loop = _LoopThread()
+    loop = LoopThread()
     try:
         ready = loop.run(initialize_node(config, **options))
     except BaseException:

@@ -1,0 +1,35 @@
+"""What of `ray.serve.llm` nodeinit does not bring up, said before anything is reserved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nodeinit.config import LLMConfig
+from nodeinit.errors import ConfigError, Fault
+
+_REMEDY = "leave NodeInitCallback out of this config, and bring the model with `nodeinit fetch`"
+
+
+def check_supported(config: LLMConfig) -> None:
+    """Raise `ConfigError` for engines and ways to run them that the adapter cannot serve.
+
+    A config with SGLang has to be looked at where it is made: SGLang calls no callbacks.
+    """
+    faults = [*_faults(config)]
+    if faults:
+        raise ConfigError(faults, source=config.model_id)
+
+
+def _faults(config: LLMConfig) -> Iterator[Fault]:
+    if config.llm_engine != "vLLM":
+        problem = "is an engine that calls no callbacks in ray.serve.llm"
+        yield Fault("llm_engine", problem, config.llm_engine, _REMEDY)
+    if config.data_parallel_size > 1:
+        problem = (
+            "every rank of a data-parallel group sees the group of all, and would bring them all"
+        )
+        where, size = "engine_kwargs.data_parallel_size", str(config.data_parallel_size)
+        yield Fault(where, problem, size, _REMEDY)
+    if config.hardware == "tpu":
+        problem = "Ray reserves TPU slices by itself, after the replica has started"
+        yield Fault("accelerator_config", problem, "TPU", _REMEDY)
