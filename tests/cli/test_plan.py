@@ -51,8 +51,9 @@ def here(home: Path) -> Path:
 
 
 def write_serve(here: Path, *models: dict[str, Any]) -> Path:
+    """An application of somebody's own: one of Ray's builders puts an ingress before the models."""
     args = {"llm_configs": models}
-    app = {"name": "app", "import_path": "ray.serve.llm:build_openai_app", "args": args}
+    app = {"name": "app", "import_path": "my_package:build", "args": args}
     path = here / "serve.yaml"
     path.write_text(json.dumps({"applications": [app]}))
     return path
@@ -188,6 +189,25 @@ def test_json(nodeinit: Nodeinit, here: Path) -> None:
     assert {b["node_id"] for b in second["plan"]["bundles"]} < {"b", "c"}
     assert big["plan"] is None
     assert big["infeasible"]["reason"].startswith("needs 8 GPUs on one host")
+
+
+def test_the_ingress_takes_room_beside_the_models(nodeinit: Nodeinit, here: Path) -> None:
+    """A CPU for each of its replicas, which two models of four GPUs do not leave here."""
+    config = write_serve(here, model("m", 2))
+    app = json.loads(config.read_text())["applications"][0]
+    app |= {"import_path": "ray.serve.llm:build_openai_app"}
+    app["args"]["ingress_deployment_config"] = {"autoscaling_config": {"min_replicas": 2}}
+    config.write_text(json.dumps({"applications": [app]}))
+    arguments = ("plan", config, "--cluster", "cluster.json")
+    for cpus, told in ((3, "All 3 fit."), (2, "2 of 3 fit.")):
+        hosts = ClusterSnapshot((host("a", 4, cpu=8, free_cpu=cpus),))
+        (here / "cluster.json").write_text(snapshot_text(hosts))
+        assert lines(nodeinit(*arguments))[-1] == told
+        assert lines(nodeinit(*arguments, "--model", "m"))[-1] == "It fits."
+    found = json.loads(nodeinit(*arguments, "--json").stdout)
+    assert [m["model_id"] for m in found["models"]] == ["m"]
+    assert [i["infeasible"] is None for i in found["ingress"]] == [True, False]
+    assert "✗  OpenAiIngress#2 does not fit" in nodeinit(*arguments).stdout
 
 
 def test_the_actor_of_a_replica_takes_room_unless_it_is_left_out(

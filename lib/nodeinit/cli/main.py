@@ -17,6 +17,7 @@ from nodeinit.cli.plan import plan
 from nodeinit.cli.replay import replay
 from nodeinit.cli.run import run
 from nodeinit.cli.schema import schema
+from nodeinit.cli.serve import serve
 from nodeinit.cli.snapshot import snapshot
 
 EXIT_CODES = """
@@ -43,6 +44,7 @@ def cli() -> None:
 for command in (
     run,
     plan,
+    serve,
     check,
     explore,
     snapshot,

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from nodeinit.diagram.plan.cells import FREE, UNKNOWN, Cell, Cells, Slot, count, device
-from nodeinit.diagram.plan.planned import Planned
 from nodeinit.diagram.plan.words import natural
+from nodeinit.placement.planned import Planned
 from nodeinit.placement.topology import ClusterSnapshot, Host, amount, names
 
 MOST = 64
@@ -113,8 +113,9 @@ def _legend(
 ) -> Iterator[Text]:
     """What the labels stand for; only of what is there to be seen."""
     labels = {piece.label for cell in drawn for piece in cell.pieces}
-    if planned.placed:
-        letter, replica, _ = planned.placed[0]
+    models = [placed for placed in planned.placed if not placed[1].is_ingress]
+    if models:
+        letter, replica, _ = models[0]
         yield Text(f"  {letter}0, {letter}1, …  the workers of {replica.name}, by rank", _GREY)
     if any(slot.rank is None for slot in slots):
         yield Text("  A+0  a bundle of A, by its index, on which no worker runs", _GREY)

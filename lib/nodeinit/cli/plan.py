@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nodeinit.cli.errors import Command, ExitCode
-from nodeinit.cli.where import cluster_options, where_of
+from nodeinit.cli.where import cluster_options
 
 if TYPE_CHECKING:
-    from nodeinit.diagram.plan.planned import Planned
+    from nodeinit.placement.planned import Planned
     from nodeinit.placement.replicas import Replica
-    from nodeinit.placement.topology import ClusterSnapshot
 
 _PATH = click.Path(path_type=Path)
 
@@ -54,8 +53,8 @@ def plan(config: Path, output: Path | None, as_json: bool, **options: Any) -> No
 
     CONFIG is the YAML that you feed to `ray.serve.llm`: one LLMConfig or a Serve config file. All its
     models are planned beside each other, each with the replicas that it begins with, and each
-    replica with what Serve reserves for it. Nothing is started for them, and callbacks are not
-    called.
+    replica with what Serve reserves for it; and so is the ingress before them. Nothing is started
+    for them, and callbacks are not called.
 
     \b
       nodeinit plan serve.yaml --address auto           on your cluster as it is now
@@ -63,8 +62,11 @@ def plan(config: Path, output: Path | None, as_json: bool, **options: Any) -> No
       nodeinit plan serve.yaml --cluster cluster.json   on what was saved, without Ray
       nodeinit plan serve.yaml -o plan.svg              as a picture, to look at and to share
     """  # noqa: D301  click reads the \b
+    from nodeinit.cli.saved import snapshot_of
+    from nodeinit.placement.application import plan_replicas
+
     replicas = _replicas(config, options["model"], options["workers_only"])
-    planned = _planned(replicas, _snapshot(options))
+    planned = plan_replicas(replicas, snapshot_of(options))
     if output is not None:
         _write(output, planned)
     if as_json:
@@ -95,39 +97,20 @@ def _json(planned: Planned) -> str:
 
 def _replicas(path: Path, model: str | None, workers_only: bool) -> tuple[Replica, ...]:
     from nodeinit.config import LLMConfig
+    from nodeinit.config.applications import load_serve_file
     from nodeinit.errors import ConfigError
+    from nodeinit.placement.application import replicas_of_applications
     from nodeinit.placement.from_config import request_from_config
     from nodeinit.placement.replicas import replicas_of
     from nodeinit.placement.serve_bundles import serve_request
 
-    configs = LLMConfig.load_all(path)
-    if model is not None:
-        configs = tuple(config for config in configs if config.model_id == model)
-        if not configs:
-            configs = (LLMConfig.load(path, model=model),)  # raises, and says what there is
+    file = load_serve_file(path)
+    configs = tuple(config for config in file.configs if model in (None, config.model_id))
+    if not configs:
+        configs = (LLMConfig.load(path, model=model),)  # raises, and says what there is
     try:
+        if model is None and not workers_only:
+            return replicas_of_applications(file.applications)
         return replicas_of(configs, request_from_config if workers_only else serve_request)
     except ConfigError as error:
         raise ConfigError(error.faults, source=str(path)) from error
-
-
-def _snapshot(options: dict[str, Any]) -> ClusterSnapshot:
-    where = where_of(options)
-    if options["cluster"] is not None:
-        if options["address"] is not None or options["hosts"] is not None:
-            problem = "--cluster is a saved cluster, so it goes with neither --address nor --hosts"
-            raise click.UsageError(problem)
-        from nodeinit.placement.snapshot_file import read_snapshot, with_plenty
-
-        return with_plenty(read_snapshot(options["cluster"]))
-    from nodeinit.cli.observe import observed
-
-    return observed(where)
-
-
-def _planned(replicas: tuple[Replica, ...], snapshot: ClusterSnapshot) -> Planned:
-    from nodeinit.diagram.plan.planned import Planned
-    from nodeinit.placement.batch import plan_all
-
-    found = plan_all([(replica.name, replica.request) for replica in replicas], snapshot)
-    return Planned(snapshot, tuple(zip(replicas, (answer for _, answer in found), strict=True)))

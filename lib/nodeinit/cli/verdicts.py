@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.text import Text
 
 from nodeinit.cli.picture import style
-from nodeinit.diagram.plan.planned import Planned
 from nodeinit.diagram.plan.words import amounts, head, outcome, refusals
 from nodeinit.placement.explain import Infeasible
+from nodeinit.placement.planned import Planned
 from nodeinit.placement.topology import PlacementPlan, names
 
 

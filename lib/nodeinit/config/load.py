@@ -26,7 +26,7 @@ ENTRIES = ("llm_config", "prefill_config", "decode_config")
 
 
 @attrs.frozen
-class _Model:
+class Model:
     """One LLMConfig: its place in the file, its data, and the path of these in their own file."""
 
     place: Path
@@ -58,18 +58,24 @@ def load(kind: type[ConfigT], path: str | os.PathLike[str], model: str | None) -
 
 def load_all(kind: type[ConfigT], path: str | os.PathLike[str]) -> tuple[ConfigT, ...]:
     """The configs of all models of a file. Raises `ConfigError` with all its faults."""
+    _, models = read_models(path)
+    return tuple(kind.from_dict(found.data, found.origin.source) for found in models)
+
+
+def read_models(path: str | os.PathLike[str]) -> tuple[Document, list[Model]]:
+    """A file, and its models in its order. Raises `ConfigError` with all its faults."""
     document = read_yaml(path)
     faults = merged(document.faults, check(document.data, document.origin))
     elsewhere: list[Fault] = []
-    models = []
+    models: list[Model] = []
     for place, entry in _entries(document.data):
         if isinstance(entry, dict):
-            models.append(_Model(place, entry, place, document.origin))
+            models.append(Model(place, entry, place, document.origin))
         elif isinstance(entry, str) and entry:
             other, more = _referred(document.origin, place, entry)
             elsewhere.extend(more)
             if other and isinstance(other.data, dict):
-                models.append(_Model(place, other.data, (), other.origin))
+                models.append(Model(place, other.data, (), other.origin))
     for found in models:
         faults = merged(faults, mismatches(found.data, found.origin, found.path))
     faults = merged(faults, _doubles(models)) + elsewhere
@@ -77,7 +83,7 @@ def load_all(kind: type[ConfigT], path: str | os.PathLike[str]) -> tuple[ConfigT
         remedy = "give an application args with llm_configs"
         faults.append(document.origin.fault(("applications",), "holds no model", remedy))
     raise_all(faults, document.origin)
-    return tuple(kind.from_dict(found.data, found.origin.source) for found in models)
+    return document, models
 
 
 def _entries(data: Any) -> Iterator[tuple[Path, Any]]:
@@ -116,7 +122,7 @@ def _referred(origin: Origin, place: Path, entry: str) -> tuple[Document | None,
     return other, merged(other.faults, check(other.data, other.origin, "llm_config"))
 
 
-def _doubles(models: list[_Model]) -> Iterator[Fault]:
+def _doubles(models: list[Model]) -> Iterator[Fault]:
     """Two models of one `llm_configs` with the same id: Ray Serve LLM could not tell them apart."""
     seen: set[Any] = set()
     for found in models:

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Replica:
-    """One replica of a model; `number` counts from 1 among all replicas of that model id."""
+    """One replica of a model; `number` counts from 1 among all replicas of that model id.
+
+    One that `is_ingress` takes requests for models; its `model_id` is what its deployment is called.
+    """
 
     model_id: str
     number: int
     request: PlacementRequest
+    is_ingress: bool = False
 
     @property
     def name(self) -> str:
@@ -68,11 +72,18 @@ def count_of(config: LLMConfig) -> int:
 
     Raises `ConfigError` for a number of replicas that is none.
     """
-    return _served(config) * config.data_parallel_size
+    served = starting_replicas(config.deployment_config, config.model_id)
+    return served * config.data_parallel_size
 
 
-def _served(config: LLMConfig) -> int:
-    deployment = config.deployment_config
+def starting_replicas(
+    deployment: Mapping[str, Any], source: str, where: str = "deployment_config"
+) -> int:
+    """The replicas that a deployment with these options begins with.
+
+    Raises `ConfigError` for a number of replicas that is none; `where` is the place of the options
+    in the config that `source` names.
+    """
     number = deployment.get("num_replicas")
     if isinstance(number, int):
         return number
@@ -83,9 +94,9 @@ def _served(config: LLMConfig) -> int:
         value: Any = scaling.get(key)
         if value is not None:
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                where = f"deployment_config.autoscaling_config.{key}"
+                place = f"{where}.autoscaling_config.{key}"
                 remedy = "write a whole number, 0 or more"
-                fault = Fault(where, "is not a number of replicas", repr(value), remedy)
-                raise ConfigError(fault, source=config.model_id)
+                fault = Fault(place, "is not a number of replicas", repr(value), remedy)
+                raise ConfigError(fault, source=source)
             return value
     return 1

@@ -3,7 +3,7 @@
 `plan_svg(planned)` is the text of an SVG; `Planned` is what it draws.
 """
 
-from nodeinit.diagram.plan.planned import Planned
 from nodeinit.diagram.plan.svg import plan_svg
+from nodeinit.placement.planned import Planned
 
 __all__ = ["Planned", "plan_svg"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from nodeinit.diagram.plan.planned import Planned, letters
+from nodeinit.placement.planned import Planned, letters
 from nodeinit.placement.replicas import Replica
 from nodeinit.placement.topology import UNIT, Bundle, Host, PlacementPlan
 
@@ -158,6 +158,9 @@ def _slots(place: int, letter: str, replica: Replica, plan: PlacementPlan) -> It
 
     Each data-parallel rank has an engine of its own, in the first of its bundles.
     """
+    if replica.is_ingress:  # it only hands requests on: no worker is in it
+        yield from (Slot(place, letter, i, bundle) for i, bundle in enumerate(plan.bundles))
+        return
     request = replica.request
     # A bundle with several devices has several workers; it is called by the first of them.
     ranks = {index: rank for rank, index in reversed([*enumerate(request.workers)])}

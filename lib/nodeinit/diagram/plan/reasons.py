@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import attrs
 
 from nodeinit.diagram.plan.canvas import Box, Canvas
-from nodeinit.diagram.plan.planned import Planned
 from nodeinit.diagram.plan.style import SIZES
 from nodeinit.diagram.plan.text import wrapped
 from nodeinit.diagram.plan.words import refusals
+from nodeinit.placement.planned import Planned
 
 MOST = 6
 """So many explanations are written out; what else does not fit is only named."""

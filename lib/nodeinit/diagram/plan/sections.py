@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 
 from nodeinit.diagram.plan.cells import Cells, count, device
-from nodeinit.diagram.plan.planned import Planned
 from nodeinit.diagram.plan.words import natural, several
 from nodeinit.placement.labels import ACCELERATOR_TYPE
+from nodeinit.placement.planned import Planned
 from nodeinit.placement.topology import Host, names
 
 FULL = 64

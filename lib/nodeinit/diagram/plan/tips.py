@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import attrs
 
 from nodeinit.diagram.plan.cells import UNKNOWN, Cells, Piece, Slot, count, device
-from nodeinit.diagram.plan.planned import Planned
 from nodeinit.diagram.plan.words import amounts
+from nodeinit.placement.planned import Planned
 from nodeinit.placement.topology import Host, amount, names
 
 

@@ -6,8 +6,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from nodeinit.diagram.plan.planned import Planned
 from nodeinit.placement.explain import Infeasible
+from nodeinit.placement.planned import Planned
 from nodeinit.placement.replicas import Replica
 from nodeinit.placement.topology import Bundle, PlacementPlan
 

@@ -39,8 +39,9 @@ class Planned:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON."""
-        models = [_model(replica, answer) for replica, answer in self.answers]
-        return {"feasible": self.feasible, "models": models}
+        models = [_model(*each) for each in self.answers if not each[0].is_ingress]
+        ingress = [_model(*each) for each in self.answers if each[0].is_ingress]
+        return {"feasible": self.feasible, "models": models, "ingress": ingress}
 
 
 def letters(index: int) -> str:
