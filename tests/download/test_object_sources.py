@@ -183,7 +183,8 @@ def test_d7_the_hash_file_is_a_file_and_its_change_a_new_revision(bucket: Bucket
 @pytest.mark.parametrize(
     ("fault", "word"),
     [
-        (hang_up(), "unavailable"),
+        # Twice: a kept connection that was closed meanwhile is no failure.
+        (hang_up(times=2), "unavailable"),
         (reset(after=500_000), "unavailable"),
         (truncate(after=500_000), "unavailable"),
         (stall(after=500_000), "stalled"),
@@ -203,13 +204,14 @@ def test_a_body_that_breaks_off_is_temporary_and_what_came_is_kept(
         while chunk := reader.read(1 << 20):
             came += chunk
     assert FILES["model.safetensors"].startswith(came)
+    proxy.forget()
     # A reset throws away what the reader's own host had not handed over yet.
     assert fault.kind in ("hang_up", "reset") or len(came) > 100_000
     assert body(ref, made, "model.safetensors") == FILES["model.safetensors"]
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_asked_for_once_however_many_were_refused(
+def test_retry_after_is_heard_and_asked_for_once_however_many_listings_were_refused(
     bucket: Bucket, proxy: FaultProxy, status: int
 ) -> None:
     ref = bucket.write("m", FILES)
@@ -220,11 +222,9 @@ def test_retry_after_is_asked_for_once_however_many_were_refused(
         with pytest.raises(TemporaryError) as refused:
             read()
         delays.append(refused.value.delay)
-    if bucket.kind == "gs":
-        assert delays == [None] * 4  # nothing to sign with: the policy's own backoff holds
-        return
     assert all(delay is not None and 20 < delay <= 30 for delay in delays)
-    assert len(proxy.seen) == 1 + (bucket.kind == "s3") + 4 + 1, [s.target[:60] for s in proxy.seen]
+    before = 1 + (bucket.kind == "s3")  # the listing, and the try whether an ETag is an MD5
+    assert len(proxy.seen) == before + 4 + 1, [one.target[:60] for one in proxy.seen]
 
 
 def test_a_flipped_bit_passes_through_here_the_engine_verifies(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from nodeinit.download import work as works
 from nodeinit.download.digests import Digester
@@ -14,8 +14,6 @@ from nodeinit.download.manifest import ManifestFile
 from nodeinit.download.oserrors import explaining
 from nodeinit.download.safetensors import SUFFIX, check_header
 from nodeinit.download.work import Work
-
-_PIECES = 1024  # buffers that the system takes in one call (IOV_MAX)
 
 RANGE = 8 * 1024 * 1024
 """Bytes that one request asks for, at most."""
@@ -95,18 +93,13 @@ class Part:
         """Where the chunk ends that a position is in."""
         return min((position // self._chunk + 1) * self._chunk, self.file.size)
 
-    def put(self, begin: int, pieces: Sequence[bytes]) -> None:
-        """Write one whole chunk, given in pieces, and then note it. From any thread."""
-        digest = digest_of_chunk(*pieces)
+    def put(self, begin: int, data: memoryview) -> None:
+        """Write one whole chunk, and then note it. From any thread."""
+        digest = digest_of_chunk(data)
         with explaining("write", self.target):
-            left, position = [memoryview(piece) for piece in pieces], begin
-            while left:
-                written = os.pwritev(self._descriptor, left[:_PIECES], position)
-                position += written
-                while left and written >= len(left[0]):
-                    written -= len(left.pop(0))
-                if written:
-                    left[0] = left[0][written:]
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._descriptor, data[written:], begin + written)
             with self._arrived:
                 self._ledger.add(begin // self._chunk, digest)
                 self._arrived.notify_all()

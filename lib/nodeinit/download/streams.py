@@ -6,15 +6,16 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import attrs
 
+from nodeinit.download import work as works
 from nodeinit.download.bucket import Bucket
 from nodeinit.download.manifest import ManifestFile
 from nodeinit.download.oserrors import explaining
 from nodeinit.download.parts import Part
-from nodeinit.download.sources import Source, shown
+from nodeinit.download.sources import Reader, Source, shown
 from nodeinit.download.watch import Watch
 from nodeinit.errors import PermanentError, TemporaryError
 
@@ -39,8 +40,8 @@ class GivenUpError(Exception):
 class Task:
     """A range of a file: bytes from `position`, before which all is written, to `end`.
 
-    `again` is set when the bytes were counted before. `pieces` are those of a chunk that is not
-    whole yet, as they came: put together they would be copied, and `held` is their size.
+    `again` is set when the bytes were counted before. `held` is how many bytes of the next chunk are
+    in the buffer of the stream that reads it.
     """
 
     part: Part
@@ -48,7 +49,6 @@ class Task:
     end: int
     tries: int = 0
     again: bool = False
-    pieces: list[bytes] = attrs.field(factory=list, init=False)
     held: int = attrs.field(default=0, init=False)
 
 
@@ -58,12 +58,14 @@ class Stream:
 
     `busy_since` is when it last turned to the source or heard of it; `None` while it does anything
     else: waits its turn, writes, has nothing to do. A thread that is stuck in a call that does not
-    return is left to itself; it is a daemon, and can do no harm once it was given up.
+    return is left to itself; it is a daemon, and can do no harm once it was given up: `buffer`, which
+    it may still write to, is its own.
     """
 
     task: Task | None = None
     busy_since: float | None = None
     given_up: bool = False
+    buffer: memoryview = attrs.field(factory=lambda: memoryview(bytearray(works.CHUNK)), repr=False)
 
 
 class Line:
@@ -216,26 +218,37 @@ def _read_on(line: Line, stream: Stream, task: Task) -> None:
         explaining("read", where),
         line.source.open(line.ref, file, position, task.end - position) as reader,
     ):
+        into = getattr(reader, "readinto", None) or _copying(reader, where)
         while position < task.end:
             chunk_end = task.part.end_of_chunk(task.position)
             want = min(PIECE, chunk_end - position)
-            data = reader.read(want)
+            count = into(stream.buffer[task.held : task.held + want])
             line.hear(stream)
-            if not data:
+            if not count:
                 return
-            if len(data) > want:
-                raise PermanentError(f"unsupported: {where}: its source gave more than was asked")
-            task.pieces.append(data)
-            task.held += len(data)
-            position += len(data)
-            line.count(stream, len(data))
+            task.held += count
+            position += count
+            line.count(stream, count)
             if position == chunk_end:
                 with line.writing(stream):
-                    task.part.put(task.position, task.pieces)
+                    task.part.put(task.position, stream.buffer[: task.held])
                     task.position = position
                 if not task.again:
                     line.watch.advance(file.path, task.held)
-                task.pieces, task.held = [], 0
+                task.held = 0
                 line.ask(stream)
         if task.end == file.size and reader.read(1):
             raise changed(where, f"has more than {file.size} bytes")
+
+
+def _copying(reader: Reader, where: str) -> Callable[[memoryview], int]:
+    """`readinto` of a reader that has only `read`."""
+
+    def into(buffer: memoryview) -> int:
+        data = reader.read(len(buffer))
+        if len(data) > len(buffer):
+            raise PermanentError(f"unsupported: {where}: its source gave more than was asked")
+        buffer[: len(data)] = data
+        return len(data)
+
+    return into

@@ -45,7 +45,10 @@ _LOCAL = "a local or shared directory (/path, ~/path, ./path, file:///path)"
 
 
 class Reader(Protocol):
-    """A stream of a file's bytes."""
+    """A stream of a file's bytes.
+
+    One that has `readinto(buffer) -> int` too, as files have it, spares a copy of every byte.
+    """
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; none at the end."""

@@ -12,12 +12,11 @@ change. The bytes come by ranges, so the server must serve those.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import attrs
@@ -27,13 +26,13 @@ from nodeinit.download.manifest import Manifest, ManifestFile
 from nodeinit.download.paths import check_paths, check_relative
 from nodeinit.download.sources import checksums
 from nodeinit.download.sources.http_index import read_index
+from nodeinit.download.sources.http_range import Get, HttpRange
 from nodeinit.download.sources.listing import MOST_BYTES
 from nodeinit.download.sources.plain_http import check_scheme
-from nodeinit.download.sources.ranges import RangeReader, modified_text, version_of
+from nodeinit.download.sources.ranges import modified_text, version_of
 from nodeinit.download.sources.remembered import Memory
-from nodeinit.download.sources.stores import NO_RETRIES, client_options
 from nodeinit.download.sources.taxonomy import Asked
-from nodeinit.download.sources.web import Answer, ask, asked_to_wait, credentials
+from nodeinit.download.sources.web import Answer, ask, credentials
 from nodeinit.download.watch import Watch
 from nodeinit.errors import PermanentError
 
@@ -90,7 +89,7 @@ class HttpSource:
 
     def open(
         self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None
-    ) -> RangeReader:
+    ) -> HttpRange:
         """See `Source.open`: one request, of the version that the manifest names.
 
         A server that serves no ranges is refused (`unsupported`), unless the whole file is asked
@@ -99,9 +98,9 @@ class HttpSource:
         base = _checked(ref, self.settings).rstrip("/")
         login = credentials(base, self.environ)
         url = f"{base}/{quote(file.path)}"
-        asked = _asked(base, f"read {file.path!r}", functools.partial(asked_to_wait, url, login))
-        store = _store(base, self.settings, tuple(login.items()))
-        return RangeReader(store, file.path, file, offset, length, asked)
+        get = Get(url, login, follows=True, environ=self.environ)
+        asked = _asked(base, f"read {file.path!r}")
+        return HttpRange(get, file, offset, length, asked, self.settings)
 
     def _ask(self, url: str, action: str) -> Answer:
         return self._answer(url, _asked(url, action))
@@ -143,8 +142,8 @@ def _checked(ref: str, settings: DownloadSettings) -> str:
     return urlunsplit((parts.scheme.lower(), parts.netloc, parts.path, "", ""))
 
 
-def _asked(url: str, action: str, delay: Any = None) -> Asked:
-    return Asked(action, url, _CREDENTIALS, delay)
+def _asked(url: str, action: str) -> Asked:
+    return Asked(action, url, _CREDENTIALS)
 
 
 def _moment(text: str | None) -> str | None:
@@ -152,13 +151,3 @@ def _moment(text: str | None) -> str | None:
         return modified_text(parsedate_to_datetime(text)) if text else None
     except ValueError:
         return None
-
-
-@functools.lru_cache(maxsize=32)
-def _store(base: str, settings: DownloadSettings, headers: tuple[tuple[str, str], ...]) -> Any:
-    from obstore.store import HTTPStore
-
-    options = client_options(settings, base)
-    if headers:
-        options["default_headers"] = dict(headers)
-    return HTTPStore(base, client_options=options, retry_config=NO_RETRIES)

@@ -20,6 +20,8 @@ import attrs
 from nodeinit.config.parts import DownloadSettings
 from nodeinit.download.manifest import Manifest, ManifestFile
 from nodeinit.download.sources import checksums
+from nodeinit.download.sources.addresses import address
+from nodeinit.download.sources.http_range import Get, HttpRange
 from nodeinit.download.sources.listing import listed
 from nodeinit.download.sources.places import Place, place_of
 from nodeinit.download.sources.ranges import RangeReader, version_of
@@ -86,13 +88,18 @@ class ObjectSource:
 
     def open(
         self, ref: str, file: ManifestFile, offset: int = 0, length: int | None = None
-    ) -> RangeReader:
+    ) -> HttpRange | RangeReader:
         """See `Source.open`: one request, of the version that the manifest names."""
         place = place_of(ref)
         key = place.key(file.key or file.path)
         store = self._store(place)
         asked = _asked(place, f"read {file.path!r}", store, key)
-        return RangeReader(store, key, file, offset, length, asked)
+        with explaining(asked):
+            url = address(place, store, key)
+        if url is None:
+            return RangeReader(store, key, file, offset, length, asked)
+        get = Get(url, environ=self.environ)
+        return HttpRange(get, file, offset, length, asked, self.settings)
 
     def _store(self, place: Place) -> Any:
         from obstore.exceptions import BaseError
@@ -147,5 +154,5 @@ def _asked(place: Place, action: str, store: Any = None, key: str = "") -> Asked
     if store is not None:
         # Whether the key exists does not matter: a rate limit is answered before it is looked for.
         sample = key or place.key("config.json")
-        delay = functools.partial(delay_of_bucket, store, sample)
+        delay = functools.partial(delay_of_bucket, place, store, sample)
     return Asked(action, str(place), CREDENTIALS[place.kind], delay)

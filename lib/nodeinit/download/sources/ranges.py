@@ -1,4 +1,4 @@
-"""A range of a file, read as it comes, of exactly the version that the manifest names."""
+"""A range of a file that only `obstore` can read, of exactly the version that the manifest names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from nodeinit.download.manifest import ManifestFile
 from nodeinit.download.sources.taxonomy import Asked, by_status, explaining
 from nodeinit.errors import TemporaryError
 
-_SINCE = "last-modified: "
+SINCE = "last-modified: "
+"""What a version begins with that is the time of the last change."""
+
 # Small enough to hear of every byte soon; larger pieces were not found to cost less.
 _PIECE = 64 * 1024
 
@@ -23,7 +25,7 @@ def version_of(etag: str | None, modified: str | None = None) -> str:
     """
     if etag and not etag.startswith("W/"):
         return etag if etag.startswith('"') else f'"{etag}"'
-    return f"{_SINCE}{modified}" if modified else ""
+    return f"{SINCE}{modified}" if modified else ""
 
 
 def modified_text(when: datetime) -> str:
@@ -89,8 +91,8 @@ class RangeReader:
         # A server without ranges can still give a whole file.
         if offset or self._left != file.size:
             options["range"] = (offset, offset + self._left)
-        if file.version.startswith(_SINCE):
-            options["if_unmodified_since"] = parsedate_to_datetime(file.version[len(_SINCE) :])
+        if file.version.startswith(SINCE):
+            options["if_unmodified_since"] = parsedate_to_datetime(file.version[len(SINCE) :])
         elif file.version:
             options["if_match"] = file.version
         result = obstore.get(store, key, options=options)
@@ -102,7 +104,7 @@ class RangeReader:
 
     def _check(self, file: ManifestFile, meta: Any) -> None:
         """Servers that ignore conditions still say what they give."""
-        if file.version.startswith(_SINCE):
+        if file.version.startswith(SINCE):
             now = version_of(None, modified_text(meta["last_modified"]))
         else:
             now = version_of(meta["e_tag"]) or file.version

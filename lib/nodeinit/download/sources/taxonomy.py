@@ -106,14 +106,19 @@ _REMEDIES = {
 }
 
 
+def code_in(text: str) -> str:
+    """The short code that object stores give for an error, in the body of their answer."""
+    code = _CODE.search(text)
+    return (code[1] or code[2]) if code else ""
+
+
 def by_text(asked: Asked, text: str) -> NodeInitError:
     """The error that a failure of `obstore` means; the text is read, never shown."""
     found = _STATUS.search(text)
     if found and _OF_A_TOKEN.search(text) and int(found[1]) < 429:
         return asked.denied("there are no credentials in the environment")
     if found:
-        code = _CODE.search(text)
-        return by_status(asked, int(found[1]), (code[1] or code[2]) if code else "")
+        return by_status(asked, int(found[1]), code_in(text))
     if _OF_A_TOKEN.search(text):
         return asked.denied("there are no credentials in the environment")
     if _BAD_PATH.search(text):
@@ -178,9 +183,7 @@ def explaining(asked: Asked) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        text = str(error)
-        code = _CODE.search(text)
-        raise by_status(asked, 404, (code[1] or code[2]) if code else "") from None
+        raise by_status(asked, 404, code_in(str(error))) from None
     except PreconditionError:
         raise by_status(asked, 412) from None
     except (BaseError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Small questions to web servers: the index of a model, the size and version of a file.
 
-The bytes of models come by `obstore`; this is what it does not show: headers. Whoever needs a name
-and a password has them in `~/.netrc` (or the file that `NETRC` names), as for curl and pip.
+The bytes of models come by `http_range`. Whoever needs a name and a password has them in `~/.netrc`
+(or the file that `NETRC` names), as for curl and pip.
 """
 
 from __future__ import annotations
