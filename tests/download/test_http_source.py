@@ -331,6 +331,10 @@ def test_a_login_is_taken_from_netrc_and_kept_from_strangers(
         seen.clear()
         manifest(f"{url}/away")
         assert seen[0][1] and {login for path, login in seen if path != "/away"} == {""}
+        seen.clear()
+        with pytest.raises(PermanentError, match=r"^changed"):  # the list is no weights
+            body(url, attrs.evolve(made.files[0], path="away"))
+        assert [bool(login) for _, login in seen] == [True, False]
 
 
 @pytest.mark.parametrize(

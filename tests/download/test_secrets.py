@@ -26,6 +26,9 @@ from tests.download.servers.azurite import sas_token
 from tests.download.servers.bucket import Bucket
 from tests.download.trees import ALL, MODEL
 
+SIGNED = ("X-Amz-Signature=", "X-Goog-Signature=", "&sig=")
+"""What an address has in it that is as good as a key, for as long as it is valid."""
+
 
 @attrs.define
 class Looked:
@@ -60,6 +63,8 @@ class Looked:
         for secret in self.secrets:
             for spelled in {secret, quote(secret, safe=""), secret[:-2]}:
                 assert [text for text in self.texts if spelled in text] == []
+        for part in SIGNED:
+            assert [text for text in self.texts if part in text] == []
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,17 +27,17 @@ def files_on_the_web(directory: Path, *, index: bool = True) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving(app: web.Application) -> Iterator[str]:
+def serving(app: web.Application, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Run an application in a thread of its own; its URL."""
     loop = asyncio.new_event_loop()
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
 
     async def start() -> str:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         host, port = runner.addresses[0][:2]
-        return f"http://{host}:{port}"
+        return f"http{'s' if tls else ''}://{host}:{port}"
 
     url = loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
