@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import attrs
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from nodeinit.diagram import StateKind, diagram_of
 from nodeinit.diagram.ir import Acquired, State
-from nodeinit.diagram.names import called, ids, visible
+from nodeinit.diagram.names import ids, visible
 from nodeinit.fsm.definition import Definition, Edge, Phase
 from nodeinit.fsm.events import Event, Frame
 from tests.diagram.machines import ODD_NAMES, SMALL, definitions, work
@@ -144,8 +145,18 @@ class Worker:
         return ctx
 
 
-def test_every_callable_has_a_name_that_is_the_same_in_every_process() -> None:
-    assert called(work) == "work"
-    assert called(functools.partial(functools.partial(work, run=None), ctx=None)) == "work"
-    assert called(Worker()) == "Worker"
-    assert called(attrs.evolve) == "evolve"
+@pytest.mark.parametrize(
+    ("activity", "name"),
+    [
+        (work, "work"),
+        (functools.partial(functools.partial(work, run=None), ctx=None), "work"),
+        (Worker(), "Worker"),
+        (attrs.evolve, "evolve"),
+    ],
+)
+def test_every_callable_has_a_name_that_is_the_same_in_every_process(
+    activity: Any, name: str
+) -> None:
+    phases = tuple(attrs.evolve(phase, activity=activity) for phase in SMALL.phases)
+
+    assert {s.activity for s in diagram_of(attrs.evolve(SMALL, phases=phases)).phases} == {name}

@@ -10,6 +10,7 @@ import attrs
 import click
 
 from nodeinit.cli.errors import Commands, ExitCode
+from nodeinit.cli.machine_diff import diff
 from nodeinit.cli.machines import STANDARD, find_machine
 from nodeinit.errors import DefinitionError, NodeInitError
 
@@ -22,7 +23,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 
 @click.group(cls=Commands)
 def machine() -> None:
-    """List, show and check the machines that are installed."""
+    """List, show and check the machines that are installed, and compare two releases of one."""
+
+
+machine.add_command(diff)
 
 
 @machine.command("list")

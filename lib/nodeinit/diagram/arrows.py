@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from nodeinit.diagram.ir import Diagram, Single
+from nodeinit.diagram.ir import Diagram, Mark, Single
 
 
 @attrs.frozen
@@ -20,6 +20,8 @@ class Way:
     hooks: tuple[str, ...]
     observes: bool
     otherwise: bool
+    mark: Mark = Mark.SAME
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -29,6 +31,12 @@ class Arrow:
     source: str | None
     target: str
     ways: tuple[Way, ...]
+
+    @property
+    def mark(self) -> Mark:
+        """What became of it as a whole: what all of its ways say, if they say the same."""
+        marks = {way.mark for way in self.ways}
+        return marks.pop() if len(marks) == 1 else Mark.CHANGED
 
 
 def arrows_of(diagram: Diagram) -> tuple[Arrow, ...]:
@@ -59,6 +67,14 @@ def _ways(singles: dict[Single, None]) -> tuple[Way, ...]:
     for single in singles:
         events.setdefault(attrs.evolve(single, event=""), []).append(single.event)
     return tuple(
-        Way(tuple(together), how.guards, how.hooks, how.observes, how.otherwise)
+        Way(
+            tuple(together),
+            how.guards,
+            how.hooks,
+            how.observes,
+            how.otherwise,
+            how.mark,
+            how.notes,
+        )
         for how, together in events.items()
     )

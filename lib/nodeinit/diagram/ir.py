@@ -6,10 +6,12 @@ All text in it is printable and on one line; ids are plain ASCII words.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
-from nodeinit.diagram.names import called, ids, visible
+from nodeinit.diagram.names import ids, visible
 from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.events import Event, Frame
 
@@ -36,6 +38,15 @@ _OF_THE_FRAME = {
 }
 
 
+class Mark(enum.StrEnum):
+    """What became of a thing between two releases of a machine; its value is drawn before it."""
+
+    SAME = ""
+    ADDED = "+"
+    REMOVED = "−"
+    CHANGED = "~"
+
+
 @attrs.frozen
 class Acquired:
     """A kind of thing that a phase may come to hold, and the function that gives it back."""
@@ -49,6 +60,7 @@ class State:
     """One state. `name` is the machine's own, `label` what to show, `id` what to call it in a file.
 
     `activity` names the work that is done in it: of a phase its activity, of the goal its watch.
+    `mark` and `notes` say what became of it, where two machines are compared.
     """
 
     id: str
@@ -58,6 +70,8 @@ class State:
     summary: str = ""
     activity: str | None = None
     acquires: tuple[Acquired, ...] = ()
+    mark: Mark = Mark.SAME
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -76,6 +90,8 @@ class Edge:
     observes: bool
     assign: str | None
     order: int
+    mark: Mark = Mark.SAME
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -92,11 +108,16 @@ class Single:
     hooks: tuple[str, ...]
     observes: bool
     otherwise: bool
+    mark: Mark = Mark.SAME
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen
 class Diagram:
-    """A whole machine to draw. `initial` and `goal` are ids; states are in the machine's order."""
+    """A whole machine to draw. `initial` and `goal` are ids; states are in the machine's order.
+
+    `compared` says that it is two machines at once, whose marks tell what became of what.
+    """
 
     title: str
     states: tuple[State, ...]
@@ -104,6 +125,7 @@ class Diagram:
     initial: str
     goal: str
     host_hooks: tuple[str, ...] = ()
+    compared: bool = False
 
     def state(self, id: str) -> State:
         """The state with this id."""
@@ -122,13 +144,19 @@ class Diagram:
 
     def singles(self) -> tuple[Single, ...]:
         """All edges with one source and one event each, in the order in which they are tried."""
-        tried: set[tuple[str, str]] = set()
+        tried: set[tuple[str, str, bool]] = set()
         found = []
         for edge in self.edges:
+            gone = edge.mark is Mark.REMOVED
             for source in edge.sources:
                 for event in edge.events:
-                    otherwise = not edge.guards and (source, event) in tried
-                    tried.add((source, event))
+                    otherwise = not edge.guards and (source, event, gone) in tried
+                    # What is gone was tried in the old machine only, what is new in the new one.
+                    tried |= {
+                        (source, event, old)
+                        for old in (False, True)
+                        if edge.mark is not (Mark.ADDED if old else Mark.REMOVED)
+                    }
                     found.append(
                         Single(
                             source,
@@ -138,6 +166,8 @@ class Diagram:
                             edge.hooks,
                             edge.observes,
                             otherwise,
+                            edge.mark,
+                            edge.notes,
                         )
                     )
         return tuple(found)
@@ -145,57 +175,60 @@ class Diagram:
 
 def diagram_of(definition: Definition) -> Diagram:
     """What there is to draw of a definition. The same definition always gives an equal diagram."""
-    named = ids(definition.states)
+    return diagram_from(definition.to_dict())
+
+
+def diagram_from(machine: Mapping[str, Any]) -> Diagram:
+    """The same of a machine's canonical form (`Definition.to_dict`), which may come from a file."""
+    named = ids(machine["states"])
     edges = tuple(
         Edge(
-            sources=tuple(named[str(source)] for source in edge.sources),
-            events=tuple(str(event) for event in edge.events),
-            target=named[str(edge.target)],
-            guards=tuple(visible(guard.name) for guard in edge.guards),
-            hooks=tuple(visible(hook) for hook in edge.hooks),
-            observes=edge.observes,
-            assign=called(edge.assign) if edge.assign else None,
+            sources=tuple(named[source] for source in edge["from"]),
+            events=tuple(map(str, edge["on"])),
+            target=named[edge["to"]],
+            guards=tuple(map(visible, edge["guards"])),
+            hooks=tuple(map(visible, edge["hooks"])),
+            observes=edge["observes"],
+            assign=visible(edge["assign"]) if edge["assign"] else None,
             order=order,
         )
-        for order, edge in enumerate(definition.edges)
+        for order, edge in enumerate(machine["edges"])
     )
+    fired = {hook for edge in machine["edges"] for hook in edge["hooks"]}
     return Diagram(
-        title=visible(definition.name),
-        states=tuple(_state(definition, name, id) for name, id in named.items()),
+        title=visible(machine["name"]),
+        states=tuple(_state(machine, name, id) for name, id in named.items()),
         edges=edges,
-        initial=named[str(definition.initial)],
-        goal=named[str(definition.goal)],
-        host_hooks=tuple(visible(hook) for hook in definition.host_hooks),
+        initial=named[machine["initial"]],
+        goal=named[machine["goal"]],
+        host_hooks=tuple(visible(hook) for hook in machine["hooks"] if hook not in fired),
     )
 
 
-def _state(definition: Definition, name: str, id: str) -> State:
-    kind, summary = _kind(definition, name)
-    phase = definition.phase(name)
+def _state(machine: Mapping[str, Any], name: str, id: str) -> State:
+    phase = next((phase for phase in machine["phases"] if phase["state"] == name), None)
     if phase is None:
-        watch = definition.watch if name == definition.goal else None
-        activity = called(watch) if watch else None
-        return State(id, name, visible(name), kind, summary, activity)
+        kind, summary = _kind(machine, name)
+        watch = machine["watch"] if name == machine["goal"] else None
+        return State(id, name, visible(name), kind, summary, visible(watch) if watch else None)
     acquires = tuple(
-        Acquired(visible(kind), called(definition.undo[kind])) for kind in phase.acquires
+        Acquired(visible(kind), visible(machine["undo"][kind])) for kind in phase["acquires"]
     )
-    summary = " ".join(phase.summary.split())
+    summary = " ".join(phase["summary"].split())
     return State(
         id,
         name,
         visible(name),
-        kind,
+        StateKind.PHASE,
         visible(summary) if summary else "",
-        called(phase.activity),
+        visible(phase["activity"]),
         acquires,
     )
 
 
-def _kind(definition: Definition, name: str) -> tuple[StateKind, str]:
-    if definition.phase(name) is not None:
-        return StateKind.PHASE, ""
-    if name == definition.goal:
+def _kind(machine: Mapping[str, Any], name: str) -> tuple[StateKind, str]:
+    if name == machine["goal"]:
         return _OF_THE_FRAME[Frame.READY]
-    if name == definition.initial:
+    if name == machine["initial"]:
         return _OF_THE_FRAME[Frame.IDLE]
     return _OF_THE_FRAME[Frame(name)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any
 
 _ZERO_WIDTH_JOINER = "\u200d"  # holds an emoji of several parts together
 
@@ -39,13 +38,6 @@ def encoded(text: str, plain: re.Pattern[str], entity: Callable[[str], str]) -> 
         pieces += [*map(entity, text[end : kept.start()]), kept[0]]
         end = kept.end()
     return "".join([*pieces, *map(entity, text[end:])])
-
-
-def called(function: Any) -> str:
-    """What a function is called: the same in every process, whatever kind of callable it is."""
-    while not hasattr(function, "__name__") and hasattr(function, "func"):
-        function = function.func  # functools.partial
-    return visible(getattr(function, "__name__", type(function).__name__))
 
 
 def ids(names: Iterable[str]) -> dict[str, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from xml.sax.saxutils import escape
 
+from nodeinit.diagram.arrows import Arrow
 from nodeinit.diagram.great.layout import layout_of
 from nodeinit.diagram.great.overlay import Overlay
 from nodeinit.diagram.great.shapes import MARGIN, Card, Layout, Line, Rail
 from nodeinit.diagram.great.style import ROOT, sheet
-from nodeinit.diagram.great.words import LINE, NOTE, in_full
+from nodeinit.diagram.great.words import LINE, LOOKS, NOTE, in_full
 from nodeinit.diagram.ir import Diagram, StateKind
 from nodeinit.diagram.plan.canvas import Canvas, number
 from nodeinit.diagram.plan.text import fitted, shown
@@ -34,11 +35,11 @@ def machine_svg(diagram: Diagram, policy: Policy | None = None, run: Overlay | N
     for line in layout.lines:
         _arrow(canvas, line, diagram, run)
     for rail in layout.rails:
-        used = run is None or any(
-            line.tap and line.kind == rail.kind and line.arrow in run.arrows
-            for line in layout.lines
-        )
-        _rail(canvas, rail, "" if used else " faint")
+        taps = [line.arrow for line in layout.lines if line.tap and line.kind == rail.kind]
+        looks = {_look(arrow, diagram, run) for arrow in taps}
+        # What only some of its taps are is seen on those; what a run took leads along it.
+        mixed = "" if " taken" in looks else " faint"
+        _rail(canvas, rail, looks.pop() if len(looks) == 1 else mixed)
     for card in layout.cards:
         _card(canvas, card, diagram, run)
     for n, note in enumerate(layout.notes):
@@ -60,7 +61,7 @@ def _document(layout: Layout, drawn: str) -> str:
             f'height="{h}" style="max-width:100%;height:auto" role="img">',
             f"<title>{escape(shown(diagram.title))}</title>",
             f"<desc>{escape(chr(10).join(said))}</desc>",
-            f"<style>{sheet()}</style>",
+            f"<style>{sheet(diagram.compared)}</style>",
             f'<rect class="page" width="{w}" height="{h}"/>',
             drawn,
             "</svg>\n",
@@ -79,6 +80,8 @@ def _card(canvas: Canvas, card: Card, diagram: Diagram, run: Overlay | None) -> 
     tip = f"{state.label}: {state.summary}" if state.summary else state.label
     if run is not None:
         kind += " now" if state.id == run.now else "" if state.id in run.states else " faint"
+    elif diagram.compared:
+        kind += LOOKS[state.mark] or " faint"
     with canvas.group(kind, tip, state=state.id):
         canvas.rect(box, rounded=9)
         if final:
@@ -90,8 +93,15 @@ def _card(canvas: Canvas, card: Card, diagram: Diagram, run: Overlay | None) -> 
             canvas.text(box.x + box.w / 2, y, text, look, anchor="middle")
 
 
+def _look(arrow: Arrow, diagram: Diagram, run: Overlay | None) -> str:
+    """How an arrow stands out: as one that a run took, or by what became of it."""
+    if run is not None:
+        return " taken" if arrow in run.arrows else " faint"
+    return (LOOKS[arrow.mark] or " faint") if diagram.compared else ""
+
+
 def _arrow(canvas: Canvas, line: Line, diagram: Diagram, run: Overlay | None) -> None:
-    look = "" if run is None else " taken" if line.arrow in run.arrows else " faint"
+    look = _look(line.arrow, diagram, run)
     ends = f"{line.arrow.source or '*'}>{line.arrow.target}"
     with canvas.group(f"to-{line.kind}{look}", in_full(line.arrow, diagram), edge=ends):
         if line.tap and line.kind != "retry":

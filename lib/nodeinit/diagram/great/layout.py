@@ -36,6 +36,10 @@ _PORTS = {
 _ROW = {StateKind.START, StateKind.PHASE, StateKind.GOAL}
 
 
+LEGEND = ("+ added (thick) · − removed (dotted, struck out) · ~ changed (thick, broken)",)
+"""What stands under a picture of two machines at once."""
+
+
 def layout_of(diagram: Diagram, policy: Policy | None = None, run: Overlay | None = None) -> Layout:
     """The picture of a machine, or of a run on it: the same for the same, and without any overlap."""
     return _Layout(diagram, policy, run).made()
@@ -47,7 +51,7 @@ class _Layout:
         self.words = {state.id: on_card(state, policy, run) for state in diagram.states}
         arrows = arrows_of(diagram)
         self.labels = {arrow: beside(arrow, run) for arrow in arrows}
-        self.notes = run.notes if run is not None else ()
+        self.notes = run.notes if run is not None else LEGEND if diagram.compared else ()
         row = [state for state in diagram.states if state.kind in _ROW]
         rank = {StateKind.START: 0, StateKind.PHASE: 1, StateKind.GOAL: 2}
         self.row = [state.id for state in sorted(row, key=lambda state: rank[state.kind])]

@@ -36,11 +36,29 @@ _PAGE = {
     "box": ("#f8fafc", "#161c25"),
     "edge": ("#cbd5e1", "#3b4554"),
 }
+_MARKED = {
+    "added": ("#15803d", "#4ade80"),
+    "gone": ("#b91c1c", "#f87171"),
+    "changed": ("#1d4ed8", "#8ab4ff"),
+}
+# Told apart without any colour: by the width and the dashes of lines, and by what is struck out.
+_COMPARED = (
+    (".added path", "stroke-width:3;stroke-dasharray:none"),
+    (".added rect", "stroke-width:3.5"),
+    (".gone path", "stroke-width:2;stroke-dasharray:1.5 4"),
+    (".gone rect", "stroke-width:2;stroke-dasharray:1.5 4"),
+    ("text.gone,.gone .name,.gone .code", "text-decoration:line-through"),
+    (".changed path", "stroke-width:3;stroke-dasharray:11 4"),
+    (".changed rect", "stroke-width:3;stroke-dasharray:11 4"),
+)
 _MONO = "ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 
 
-def sheet() -> str:
-    """The style sheet. All of it holds within a picture only, so that one can be inlined."""
+def sheet(compared: bool = False) -> str:
+    """The style sheet, if `compared` also for what became of things.
+
+    All of it holds within a picture only, so that one can be inlined.
+    """
     font = [("text", f"font-family:{FONT};white-space:pre")]
     for kind, size in SIZES.items():
         weight = ";font-weight:600" if kind in BOLD else ""
@@ -54,8 +72,9 @@ def sheet() -> str:
     font += [(".now rect", "stroke-width:3.5"), (".when", "font-weight:600")]
     font += [(".label", "paint-order:stroke;stroke-width:4;stroke-linejoin:round")]
     font += [(".head", "stroke:none;stroke-dasharray:none"), (".twice", "fill:none")]
-    light = [_rule(*rule) for rule in (*font, *_rules(0))]
-    dark = [_rule(*rule) for rule in _rules(1)]
+    font += _COMPARED if compared else ()
+    light = [_rule(*rule) for rule in (*font, *_rules(0, compared))]
+    dark = [_rule(*rule) for rule in _rules(1, compared)]
     return "\n".join([*light, "@media (prefers-color-scheme:dark){", *dark, "}"])
 
 
@@ -64,7 +83,7 @@ def _rule(selectors: str, body: str) -> str:
     return f"{scoped}{{{body}}}"
 
 
-def _rules(theme: int) -> Iterator[tuple[str, str]]:
+def _rules(theme: int, compared: bool) -> Iterator[tuple[str, str]]:
     page = {name: colours[theme] for name, colours in _PAGE.items()}
     yield ".page", f"fill:{page['page']}"
     yield "text", f"fill:{page['text']}"
@@ -81,3 +100,7 @@ def _rules(theme: int) -> Iterator[tuple[str, str]]:
         yield f".to-{kind} path", f"stroke:{colours[theme]}"
         yield f".to-{kind} .head", f"fill:{colours[theme]}"
         yield f".to-{kind} .event", f"fill:{colours[theme]}"
+    for kind, colours in _MARKED.items() if compared else ():
+        yield f".{kind} path", f"stroke:{colours[theme]}"
+        yield f".{kind} .head", f"fill:{colours[theme]}"
+        yield f"text.{kind}.event", f"fill:{colours[theme]}"

@@ -6,7 +6,7 @@ import attrs
 
 from nodeinit.diagram.arrows import Arrow
 from nodeinit.diagram.great.overlay import Overlay
-from nodeinit.diagram.ir import Diagram, State, StateKind
+from nodeinit.diagram.ir import Diagram, Mark, State, StateKind
 from nodeinit.diagram.patience import patience
 from nodeinit.diagram.plan.text import fitted, width, wrapped
 from nodeinit.fsm.policy import Policy
@@ -16,6 +16,9 @@ NAME, NOTE = 12.0, 11.0
 
 LINE = 15.0
 """From one line of text to the next."""
+
+LOOKS = {Mark.SAME: "", Mark.ADDED: " added", Mark.REMOVED: " gone", Mark.CHANGED: " changed"}
+"""The classes of what has a mark."""
 
 _ROOM = 190.0  # what a card's text may take before it is broken
 
@@ -47,7 +50,7 @@ def on_card(state: State, policy: Policy | None, run: Overlay | None = None) -> 
 
     Of a run it also says how long that was in it.
     """
-    lines = [("name", fitted(state.label, NAME, _ROOM * 1.4, bold=True))]
+    lines = [("name", fitted(f"{state.mark} {state.label}".lstrip(), NAME, _ROOM * 1.4, bold=True))]
     if run is not None and state.id in run.states:
         lines.append(("note when", run.states[state.id]))
     if state.activity:
@@ -59,6 +62,8 @@ def on_card(state: State, policy: Policy | None, run: Overlay | None = None) -> 
     for held in state.acquires:
         text = f"holds {held.kind}, undone by {held.undo}"
         lines += [("note mute", line) for line in wrapped(text, NOTE, _ROOM)]
+    for note in state.notes:
+        lines += [("note mute", line) for line in wrapped(f"{state.mark} {note}", NOTE, _ROOM)]
     return Words(tuple(lines))
 
 
@@ -72,9 +77,11 @@ def beside(arrow: Arrow, run: Overlay | None = None) -> Words:
         lines.append(("note when", run.arrows[arrow]))
     for way in arrow.ways:
         otherwise = " [else]" if way.otherwise else ""
-        lines.append(("note event", ", ".join(way.events) + otherwise))
-        lines += [("note mute", f"[{guard}]") for guard in way.guards]
-        lines += [("note hook", f"▸ {hook}") for hook in way.hooks]
+        look, mark = LOOKS[way.mark], f"{way.mark} " if way.mark else ""
+        lines.append((f"note{look} event", mark + ", ".join(way.events) + otherwise))
+        lines += [(f"note{look} mute", f"[{guard}]") for guard in way.guards]
+        lines += [(f"note{look} hook", f"▸ {hook}") for hook in way.hooks]
+        lines += [("note mute", f"{way.mark} {note}") for note in way.notes]
     return Words(tuple((kind, fitted(text, NOTE, 2 * _ROOM)) for kind, text in lines))
 
 
@@ -89,5 +96,9 @@ def in_full(arrow: Arrow, diagram: Diagram) -> str:
         hooks = f"; hooks {', '.join(way.hooks)}" if way.hooks else ""
         watching = " (they only observe)" if way.hooks and way.observes else ""
         events = ", ".join(way.events)
-        lines.append(f"{source} → {target}: {events}{guards}{otherwise}{hooks}{watching}")
+        mark = f"{way.mark} " if way.mark else ""
+        notes = "".join(f"; {note}" for note in way.notes)
+        lines.append(
+            f"{mark}{source} → {target}: {events}{guards}{otherwise}{hooks}{watching}{notes}"
+        )
     return "\n".join(lines)
