@@ -128,7 +128,7 @@ def make_callback(spec: CallbackSpec) -> Any:
 
 def maker(spec: CallbackSpec) -> Callable[[], Any]:
     """A function that makes instances of a callback; the specification is looked at only once."""
-    target = _imported(spec.target) if isinstance(spec.target, str) else spec.target
+    target = imported(spec.target) if isinstance(spec.target, str) else spec.target
     if not (inspect.isclass(target) or inspect.isroutine(target)):
         if spec.kwargs:
             raise _fault(spec, "is an instance already, so callback_kwargs cannot be given to it")
@@ -154,7 +154,8 @@ def maker(spec: CallbackSpec) -> Callable[[], Any]:
     return make
 
 
-def _imported(path: str) -> Any:
+def imported(path: str) -> Any:
+    """What an import path names. Raises `ConfigError` for what cannot be imported."""
     module_name, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
     if not module_name or not attribute:
         raise ConfigError(

@@ -30,7 +30,7 @@ def unwrapped(config: Any, origin: Origin, faults: list[Fault]) -> Any:
 
     One file serves both: `ray.serve.llm` calls the adapter, which runs what we read here.
     """
-    if not isinstance(config, Mapping) or not _is_adapter(config.get("callback_class")):
+    if not isinstance(config, Mapping) or not is_adapter(config.get("callback_class")):
         return config
     kwargs = config.get("callback_kwargs") or {}
     if not isinstance(kwargs, Mapping):
@@ -48,7 +48,8 @@ def unwrapped(config: Any, origin: Origin, faults: list[Fault]) -> Any:
     return inner | ({policy: config[policy]} if policy in config else {})
 
 
-def _is_adapter(target: Any) -> bool:
+def is_adapter(target: Any) -> bool:
+    """Whether a `callback_class` is the adapter, by its name or as the class."""
     if isinstance(target, str):
         return target.replace(":", ".") == ADAPTER.replace(":", ".")
     return getattr(target, "adapter_name", None) == ADAPTER

@@ -6,7 +6,6 @@ Source: ray 2.60 `ray/llm/_internal/serve/core/ingress/builder.py` (`build_opena
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -60,14 +59,19 @@ def replicas_of_applications(applications: Sequence[Application]) -> tuple[Repli
     Raises `ConfigError` with the faults of all models.
     """
     configs = [config for app in applications for config in app.configs]
+    return (*replicas_of(configs, serve_request), *ingress_of_applications(applications))
+
+
+def ingress_of_applications(applications: Sequence[Application]) -> tuple[Replica, ...]:
+    """The replicas of the ingresses of applications, called by them if there are several."""
     several = len(applications) > 1
-    ingresses = (
-        ingress_replicas(
+    return tuple(
+        replica
+        for app in applications
+        for replica in ingress_replicas(
             app.builder, app.configs, app.ingress, f"{app.name}:{INGRESS}" if several else INGRESS
         )
-        for app in applications
     )
-    return (*replicas_of(configs, serve_request), *itertools.chain(*ingresses))
 
 
 def ingress_replicas(

@@ -9,11 +9,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nodeinit.ray.llm.app import (
+        build_dp_openai_app,
+        build_llm_deployment,
+        build_openai_app,
+        build_pd_openai_app,
+    )
     from nodeinit.ray.llm.callback import NodeInitCallback
 
-__all__ = ["NodeInitCallback"]
+__all__ = [
+    "NodeInitCallback",
+    "build_dp_openai_app",
+    "build_llm_deployment",
+    "build_openai_app",
+    "build_pd_openai_app",
+]
 
-_HOMES = {"NodeInitCallback": "callback"}
+_HOMES = {name: "app" for name in __all__ if name.startswith("build_")} | {
+    "NodeInitCallback": "callback"
+}
 
 
 def __getattr__(name: str) -> Any:

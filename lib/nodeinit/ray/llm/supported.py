@@ -15,12 +15,13 @@ def check_supported(config: LLMConfig) -> None:
 
     A config with SGLang has to be looked at where it is made: SGLang calls no callbacks.
     """
-    faults = [*_faults(config)]
+    faults = [*unsupported(config)]
     if faults:
         raise ConfigError(faults, source=config.model_id)
 
 
-def _faults(config: LLMConfig) -> Iterator[Fault]:
+def unsupported(config: LLMConfig) -> Iterator[Fault]:
+    """What of a config the adapter cannot serve."""
     if config.llm_engine != "vLLM":
         problem = "is an engine that calls no callbacks in ray.serve.llm"
         yield Fault("llm_engine", problem, config.llm_engine, _REMEDY)
