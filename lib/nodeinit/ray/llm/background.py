@@ -19,6 +19,7 @@ from nodeinit.fsm.shield import through
 from nodeinit.fsm.snapshot import Step
 from nodeinit.node.initializer import NodeInitializer
 from nodeinit.node.sync import LoopThread
+from nodeinit.ray.llm import board
 
 log = logging.getLogger("nodeinit.ray.llm")
 
@@ -78,7 +79,7 @@ class Background:
         node.subscribe(_log_step)
         self.node = await node.__aenter__()
         try:
-            async with asyncio.timeout(self._budget):
+            async with board.telling(node, board.replica_here()), asyncio.timeout(self._budget):
                 await node.wait_for(Frame.READY)
                 await ThreadExecutor().call(self._check, node)
         except InitializationFailed:
