@@ -6,6 +6,7 @@ import functools
 import itertools
 from typing import Any
 
+import attrs
 from hypothesis import strategies as st
 
 from nodeinit.fsm.definition import Definition, Edge, Guard, Phase, retries
@@ -136,3 +137,43 @@ def _detour(draw: st.DrawFn, phases: list[str]) -> Edge:
     target = draw(st.sampled_from([*phases, Frame.BACKOFF, Frame.RELEASING]))
     guards = draw(_guards(1))
     return Edge(tuple(sources), tuple(events), target, guards, draw(_hooks))
+
+
+@st.composite
+def large(draw: st.DrawFn) -> Definition:
+    """Any legal machine of up to twelve phases, with detours within detours, and ends of all kinds.
+
+    Names are plain, so that a drawing of one is about its arrows.
+    """
+    count = draw(st.integers(1, 12))
+    phases = [f"phase_{chr(97 + n)}" for n in range(count)]
+    guard = st.sampled_from([(), (passing("is_small"),), (passing("is_good"), passing("is_here"))])
+    hook = st.sampled_from([(), ("on_way",), ("on_way", "on_the_other_way")])
+    states = [*phases, Frame.READY, Frame.BACKOFF, Frame.RELEASING]
+    edges = [Edge(Frame.IDLE, Event.START, phases[0], hooks=draw(hook))]
+    for _ in range(draw(st.integers(0, 10))):  # inner ones over outer ones, there and back
+        one, two = draw(st.sampled_from([*phases, Frame.READY])), draw(st.sampled_from(states))
+        event = draw(st.sampled_from([Event.DISPLACED, Event.LOST, Event.ERRORED, Event.ELAPSED]))
+        if (one, two) != (Frame.READY, Frame.BACKOFF):  # there would be nothing to try again
+            edges.append(Edge(one, event, two, (passing("may"), *draw(guard)), draw(hook)))
+    if draw(st.booleans()):
+        every = (Event.ERRORED, Event.ELAPSED)
+        edges.append(Edge(phases, every, Frame.BACKOFF, (temporary, attempts_left)))
+    for source, target in itertools.pairwise([*phases, Frame.READY]):
+        edges.append(Edge(source, Event.DONE, target, hooks=draw(hook)))
+    if any(edge.target == Frame.BACKOFF for edge in edges):
+        edges += [Edge(Frame.BACKOFF, Event.RETRY, phase, (retries(phase),)) for phase in phases]
+        edges.append(Edge(Frame.BACKOFF, (Event.CANCEL, Event.ERRORED), Frame.RELEASING))
+    edges.append(Edge((*phases, Frame.READY), (Event.DISPLACED, Event.LOST), Frame.RELEASING))
+    edges.append(Edge(Frame.READY, Event.ELAPSED, Frame.RELEASING))
+    finals = [f for f in (Frame.CANCELLED,) if draw(st.booleans())]
+    ends = [Edge(Frame.RELEASING, Event.UNDONE, f, (ends_in(f),), draw(hook)) for f in finals]
+    edges += [attrs.evolve(edge, observes=bool(edge.hooks)) for edge in ends]
+    kinds = draw(st.lists(st.sampled_from(["lock", "group"]), unique=True))
+    return Definition(
+        name="large",
+        phases=tuple(Phase(p, work, tuple(kinds), f"does what {p} does") for p in phases),
+        edges=(*edges, *way_out(*phases)),
+        undo=dict.fromkeys(kinds, give_back),
+        watch=work if draw(st.booleans()) else None,
+    )

@@ -19,7 +19,7 @@ from nodeinit.diagram import Diagram, StateKind, diagram_of
 from nodeinit.diagram.arrows import Arrow, arrows_of
 from nodeinit.diagram.great import machine_svg, overlay_of
 from nodeinit.diagram.great.layout import layout_of
-from nodeinit.diagram.great.shapes import Card, Layout
+from nodeinit.diagram.great.shapes import Card, Layout, Line
 from nodeinit.diagram.great.words import in_full
 from nodeinit.diagram.plan.canvas import Box
 from nodeinit.fsm.definition import Definition, Edge, Phase
@@ -30,7 +30,15 @@ from nodeinit.testing import Scenario
 from nodeinit.testing.harness import Harness
 from nodeinit.testing.scenario import Act
 from nodeinit_machines.node_init import NODE_INIT
-from tests.diagram.machines import ODD_NAMES, SMALL, definitions, way_out, work
+from tests.diagram.machines import (
+    ODD_NAMES,
+    SMALL,
+    definitions,
+    large,
+    passing,
+    way_out,
+    work,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -69,8 +77,8 @@ ALIKE = attrs.evolve(
 )
 
 
-@settings(deadline=None)
-@given(definitions())
+@settings(deadline=None, max_examples=60)
+@given(definitions() | large())
 @example(SMALL)
 @example(BACK)
 @example(ALIKE)
@@ -88,8 +96,8 @@ def test_nothing_lies_on_anything_else(definition: Definition) -> None:
         assert box.x >= 0 and box.right <= layout.w and box.bottom <= layout.h, name
 
 
-@settings(deadline=None)
-@given(definitions())
+@settings(deadline=None, max_examples=60)
+@given(definitions() | large())
 @example(BACK)
 @example(ALIKE)
 @example(ODD)
@@ -100,6 +108,65 @@ def test_no_line_runs_through_a_card(definition: Definition) -> None:
         line = drawn_as(one, two)
         for card in layout.cards:
             assert not overlap(line, card.box, by=0.6), f"{name} runs through {card.state.name}"
+
+
+@settings(deadline=None, max_examples=60)
+@given(definitions() | large())
+@example(SMALL)
+@example(BACK)
+@example(NODE_INIT)
+def test_no_two_arrows_run_along_each_other(definition: Definition) -> None:
+    """But for the ends, which leave the giving back together, and what a rail has in common."""
+    layout = layout_of(diagram_of(definition), DEFAULT)
+    ends = {repr(line.arrow) for line in layout.lines if line.kind == "end"}
+    drawn = [(name, piece) for name, piece in pieces(layout) if piece[0] != piece[1]]
+
+    for (one, first), (two, second) in itertools.combinations(drawn, 2):
+        if one != two and not {one, two} <= ends:
+            assert not along(first, second), f"{one} and {two}"
+
+
+@settings(deadline=None, max_examples=50)
+@given(large())
+@example(NODE_INIT)
+@example(SMALL)
+def test_no_line_strikes_out_a_label(definition: Definition) -> None:
+    layout = layout_of(diagram_of(definition), DEFAULT)
+
+    for line in layout.lines:
+        struck = [
+            piece
+            for name, piece in pieces(layout)
+            if name != repr(line.arrow) and overlap(drawn_as(*piece), line.label.box)
+        ]
+        # But where a lane is so short that its label has no other place, the label stays readable.
+        assert not struck or (line.kind == "over" and not has_room(line, layout)), line
+
+
+def has_room(line: Line, layout: Layout) -> bool:
+    """Whether the label of a lane fits between two of the lines that go up through its lane."""
+    left, right = sorted(x for x, _ in line.points[1:3])
+    others = [other for other in layout.lines if other.kind in ("over", "other")]
+    ups = {x for other in others for x, _ in other.points if left < x < right}
+    spaces = itertools.pairwise(sorted({left, right, *ups}))
+    return any(two - one >= line.label.box.w + 8 for one, two in spaces)
+
+
+def test_arrows_that_do_not_interleave_do_not_cross() -> None:
+    """Nested ones, side by side, to itself: from one card to both sides."""
+    ways = [("c", "a"), ("c", "b"), ("b", "b"), ("c", "e"), ("c", "d"), ("e", "d"), ("b", "a")]
+    plain = names_are_phases(*"abcde")
+    fall = Edge(tuple("abcde"), (Event.DISPLACED, Event.LOST), Frame.RELEASING)
+    # Some lead ahead: as far as that goes past the next one, it is drawn above the row too.
+    back = [Edge(a, Event.LOST, b, (passing("may"),)) for a, b in [*ways, ("a", "e")]]
+    layout = layout_of(diagram_of(attrs.evolve(plain, edges=(*back, *plain.edges, fall))))
+    over = [line for line in layout.lines if line.kind == "over"]
+
+    assert len(over) == len(back) - 1  # from c to d is straight ahead
+    for one, two in itertools.combinations(over, 2):
+        for first in itertools.pairwise(one.points):
+            for second in itertools.pairwise(two.points):
+                assert not overlap(drawn_as(*first), drawn_as(*second)), (one.arrow, two.arrow)
 
 
 @settings(deadline=None)
@@ -176,6 +243,18 @@ def overlap(a: Box, b: Box, by: float = 0.1) -> bool:
     return (
         min(a.right, b.right) - max(a.x, b.x) > by and min(a.bottom, b.bottom) - max(a.y, b.y) > by
     )
+
+
+def along(
+    one: tuple[tuple[float, float], tuple[float, float]],
+    two: tuple[tuple[float, float], tuple[float, float]],
+) -> bool:
+    """Whether two straight pieces have more than a point in common."""
+    for axis in (0, 1):
+        if len({point[axis] for piece in (one, two) for point in piece}) == 1:
+            (a, b), (c, d) = (sorted(point[1 - axis] for point in piece) for piece in (one, two))
+            return min(b, d) - max(a, c) > 0.1
+    return False
 
 
 def drawn_as(one: tuple[float, float], two: tuple[float, float]) -> Box:

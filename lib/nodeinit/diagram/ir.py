@@ -148,9 +148,10 @@ class Diagram:
         found = []
         for edge in self.edges:
             gone = edge.mark is Mark.REMOVED
+            guards = [g for g in edge.guards if not _was(g, edge.mark)]
             for source in edge.sources:
                 for event in edge.events:
-                    otherwise = not edge.guards and (source, event, gone) in tried
+                    otherwise = not guards and (source, event, gone) in tried
                     # What is gone was tried in the old machine only, what is new in the new one.
                     tried |= {
                         (source, event, old)
@@ -171,6 +172,11 @@ class Diagram:
                         )
                     )
         return tuple(found)
+
+
+def _was(name: str, mark: Mark) -> bool:
+    """Whether a name in an edge that has changed is one that it no longer has."""
+    return mark is Mark.CHANGED and name.startswith(f"{Mark.REMOVED} ")
 
 
 def diagram_of(definition: Definition) -> Diagram:

@@ -72,6 +72,30 @@ class Layout:
     w: float
     h: float
 
+    def lower(self, by: float) -> Layout:
+        """The same picture with everything further down on a page that is higher by as much."""
+
+        def box(old: Box) -> Box:
+            return attrs.evolve(old, y=old.y + by)
+
+        def point(old: tuple[float, float]) -> tuple[float, float]:
+            return (old[0], old[1] + by)
+
+        def line(old: Line) -> Line:
+            label = attrs.evolve(old.label, box=box(old.label.box))
+            return attrs.evolve(old, points=tuple(map(point, old.points)), label=label)
+
+        return attrs.evolve(
+            self,
+            cards=tuple(attrs.evolve(card, box=box(card.box)) for card in self.cards),
+            lines=tuple(map(line, self.lines)),
+            rails=tuple(
+                attrs.evolve(rail, y=rail.y + by, trunk=point(rail.trunk)) for rail in self.rails
+            ),
+            phases=box(self.phases) if self.phases is not None else None,
+            h=self.h + by,
+        )
+
     @property
     def notes_top(self) -> float:
         """Where what stands under the picture begins."""
