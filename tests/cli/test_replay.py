@@ -93,9 +93,9 @@ def test_a_run_is_drawn_from_its_journal(nodeinit: Nodeinit, journal: Path, home
     assert "#1 at 0.00 s" in drawn and "the end, at" in drawn and "why: " in drawn
     assert nodeinit("diagram", "--run", journal).stdout == drawn
 
-    result = nodeinit("diagram", "--run", journal, "-o", home / "run.md")
-    assert result.exit_code == 2 and "write -o run.svg" in result.stderr
-    assert not (home / "run.md").exists()
+    result = nodeinit("diagram", "--run", journal, "-o", home / "run.png")
+    assert result.exit_code == 2 and "write -o run.svg, run.html or run.md" in result.stderr
+    assert not (home / "run.png").exists()
 
 
 def test_json(nodeinit: Nodeinit, journal: Path) -> None:

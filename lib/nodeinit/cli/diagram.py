@@ -28,7 +28,7 @@ from nodeinit.errors import ConfigError, Fault
     "journal",
     metavar="JOURNAL",
     type=click.Path(path_type=Path),
-    help="Draw what a run did, from its journal, over its machine (SVG).",
+    help="Draw what a run did, from its journal: over its machine, in time, on its hosts.",
 )
 @click.option(
     "--embed",
@@ -49,9 +49,10 @@ def diagram(
     pages: tuple[Path, ...],
     check: bool,
 ) -> None:
-    """Draw a machine (SVG, Mermaid, Graphviz, a Markdown table, JSON), or a run of one (SVG).
+    """Draw a machine (SVG, Mermaid, Graphviz, a Markdown table, JSON, a page), or a run of one.
 
-    MACHINE is an installed machine or MODULE:ATTR. With --run it is the journal's own.
+    MACHINE is an installed machine or MODULE:ATTR. With --run it is the journal's own, and the
+    formats are svg, html (a page that needs nothing else) and md (for an issue or a comment).
     """
     if pages or check:
         embed_in(pages, check)
@@ -76,12 +77,11 @@ def diagram(
 
 def _run(journal: Path, output: Path | None, format_: str | None) -> str:
     from nodeinit.cli.replay import replayed
-    from nodeinit.diagram.registry import to_svg
-    from nodeinit.fsm.journal import load_policy
+    from nodeinit.diagram.run import RunRecord
 
     asked = format_ or (output.suffix.removeprefix(".") if output is not None else "svg")
-    if asked.lower() != "svg":
-        problem = f"a run is drawn as svg, not as {asked!r}"
-        raise ConfigError(Fault("format", problem, remedy="write -o run.svg"))
-    definition, found = replayed(journal, None)
-    return to_svg(definition, load_policy(found.header["policy"]), found.steps)
+    draw = {"svg": RunRecord.to_svg, "html": RunRecord.to_html, "md": RunRecord.to_markdown}
+    if asked.lower() not in draw:
+        problem = f"a run is drawn as svg, html or md, not as {asked!r}"
+        raise ConfigError(Fault("format", problem, remedy="write -o run.svg, run.html or run.md"))
+    return draw[asked.lower()](RunRecord.of(*replayed(journal, None)))

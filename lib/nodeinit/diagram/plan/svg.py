@@ -26,21 +26,22 @@ _NAMESPACE = "http://www.w3.org/2000/svg"
 _NOTE = "Cells are counts: Ray chooses which GPU of a host a bundle gets."
 
 
-def plan_svg(planned: Planned, *, width: float = WIDTH) -> str:
+def plan_svg(planned: Planned, *, width: float = WIDTH, heading: str = "") -> str:
     """The text of an SVG of a plan: the same for the same plan, and for a light or a dark page.
 
     `width` is how many pixels it may take; explanations stand below the hosts where that is too
     little to have them beside. Of very many hosts only some are drawn with labels, and of still
-    more only their number is told.
+    more only their number is told. The `heading` says what came of it, if it is more than a plan.
     """
-    return _Drawing(planned, max(width, 360.0)).text()
+    return _Drawing(planned, max(width, 320.0), heading).text()
 
 
 class _Drawing:
     """One drawing while it is made, from top to bottom."""
 
-    def __init__(self, planned: Planned, page: float) -> None:
+    def __init__(self, planned: Planned, page: float, heading: str = "") -> None:
         self.planned = planned
+        self.heading = heading
         self.cells = Cells(planned)
         self.sections = sections(planned, self.cells)
         self.full = [host for section in self.sections for host in section.full]
@@ -96,14 +97,15 @@ class _Drawing:
         return f"Placement of {several(len(self.planned.answers), 'replica')} on {hosts}"
 
     def _description(self) -> Iterator[str]:
-        yield outcome(self.planned)
+        yield self.heading or outcome(self.planned)
         placed = self.planned.placed
         yield from (f"{letter}, {r.name}: {head(p)}." for letter, r, p in placed[: legend.MOST])
         yield from (f"{which}: {why.reason}." for which, why in list(refusals(self.planned))[:6])
 
     def _header(self) -> None:
-        kind = "" if not self.planned.answers else "good" if self.planned.feasible else "bad"
-        self._say(outcome(self.planned), f"h1 {kind}".strip(), _LINE + 8)
+        kind = "good" if self.planned.feasible else "bad"
+        kind = kind if self.planned.answers and not self.heading else ""
+        self._say(self.heading or outcome(self.planned), f"h1 {kind}".strip(), _LINE + 8)
         self._say(self._balance())
         self.y += 4
 

@@ -28,7 +28,7 @@ def size(count: float) -> str:
 
 
 def moment(at: float, apart: float) -> str:
-    """A moment on an axis whose lines are so many seconds apart: `0`, `15 ms`, `5 min`, `1:30`, `2:15 h`."""
+    """A moment on an axis with lines so many seconds apart: `15 ms`, `5 min`, `1:30`, `2:15 h`."""
     if not at:
         return "0"
     if apart < 1:
@@ -45,5 +45,10 @@ def moment(at: float, apart: float) -> str:
 
 
 def times(number: int, what: str) -> str:
-    """`one visit`, `1 204 visits`."""
-    return f"one {what}" if number == 1 else f"{number:,} {what}s".replace(",", "\u202f")
+    """`one visit`, `1,204 visits`."""
+    return f"one {what}" if number == 1 else f"{grouped(number)} {what}s"
+
+
+def grouped(number: int) -> str:
+    """A number with its digits in groups: `10,003`."""
+    return f"{number:,}"

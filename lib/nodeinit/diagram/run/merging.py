@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
-from nodeinit.diagram.run.amounts import seconds, times
+from nodeinit.diagram.run.amounts import grouped, seconds, times
 from nodeinit.diagram.run.scale import Scale
 from nodeinit.diagram.run.spans import Mark, Span
 
-LEAST = 4.0
-"""Pixels: what is narrower, and has such neighbours, is drawn together with them."""
+LEAST, MANY, LEAST_OF_MANY = 4.0, 80, 16.0
+"""Pixels: what is narrower, and has such neighbours, is drawn together with them; in a lane of many
+spans sooner than in one of few."""
 
 MOST = 44.0
 """Pixels that are drawn together at most, so that it can still be seen when there was how much."""
@@ -37,11 +38,11 @@ class _Many:
         most = counts.most_common(8)
         lines += [f"{name}: {times(n, 'time')}, {seconds(spent[name])}" for name, n in most]
         rest = counts.total() - sum(n for _, n in most)
-        lines += [f"and {rest:,} others".replace(",", "\u202f")] if rest else []
-        lines += [f"{bad:,} of them came to no good end".replace(",", "\u202f")] if bad else []
+        lines += [f"and {grouped(rest)} others"] if rest else []
+        lines += [f"{grouped(bad)} of them came to no good end"] if bad else []
         kinds = {span.kind for span in self.spans}
         kind = kinds.pop() if len(kinds) == 1 else "many"
-        label = f"{len(self.spans):,}×".replace(",", "\u202f")
+        label = f"{grouped(len(self.spans))}×"
         by_kind: dict[str, float] = {}
         for span in self.spans:
             by_kind[span.kind] = by_kind.get(span.kind, 0.0) + span.seconds
@@ -52,12 +53,13 @@ class _Many:
         return Span(self.begin, self.end, kind, "", label, tip, (), failed, open, shares)
 
 
-def merged(spans: Iterable[Span], scale: Scale) -> Iterator[Span]:
+def merged(spans: Sequence[Span], scale: Scale) -> Iterator[Span]:
     """The spans of one lane, in order of their begin; neighbours that are too narrow are one."""
     many: _Many | None = None
+    least = LEAST if len(spans) <= MANY else LEAST_OF_MANY
     for span in spans:
-        narrow = scale.x(span.end) - scale.x(span.begin) < LEAST
-        near = many is not None and scale.x(span.begin) - scale.x(many.end) < LEAST
+        narrow = scale.x(span.end) - scale.x(span.begin) < least
+        near = many is not None and scale.x(span.begin) - scale.x(many.end) < least
         if many is not None and scale.x(span.end) - scale.x(many.begin) > MOST:
             near = False
         if narrow and near and many is not None:

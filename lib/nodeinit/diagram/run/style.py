@@ -24,7 +24,7 @@ _SPANS = {
 KINDS = frozenset(_SPANS)
 """The kinds of spans that have colours of their own; others are `other`."""
 
-_PAGE = {
+PAGE = {
     "page": ("#ffffff", "#12161c"),
     "text": ("#1b2330", "#e6eaf0"),
     "mute": ("#5b6675", "#98a3b3"),
@@ -32,6 +32,7 @@ _PAGE = {
     "edge": ("#c9ced6", "#3b4554"),
     "bad": ("#b3261e", "#ff8a80"),
 }
+"""The colours of all else, on light and on dark."""
 
 
 def sheet() -> str:
@@ -55,7 +56,7 @@ def _rule(selectors: str, body: str) -> str:
 
 
 def _rules(theme: int) -> Iterator[tuple[str, str]]:
-    page = {name: colours[theme] for name, colours in _PAGE.items()}
+    page = {name: colours[theme] for name, colours in PAGE.items()}
     yield ".page", f"fill:{page['page']}"
     yield "text", f"fill:{page['text']}"
     yield ".mute", f"fill:{page['mute']}"

@@ -1,0 +1,211 @@
+"""A run in tables, the same on a page and in Markdown: bounded, with nothing lost from the counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import attrs
+
+from nodeinit.diagram.run.amounts import grouped, seconds, size, times
+from nodeinit.diagram.run.hosts import by_host
+from nodeinit.diagram.run.names import host_names
+from nodeinit.diagram.run.over import culprit_of
+from nodeinit.diagram.run.record import RunRecord
+from nodeinit.diagram.run.spans import SETBACKS, stays
+from nodeinit.fsm.events import BOOKKEEPING
+from nodeinit.fsm.snapshot import Step
+
+T = TypeVar("T")
+
+MOST = 120
+"""So many steps are listed one by one: the first half of them and the last; others are counted."""
+
+MOST_ROWS = 24
+"""So many rows have all other tables; what is left out is counted in a last one."""
+
+
+@attrs.frozen
+class Told:
+    """A table under a title. All cells are plain text of anybody; `numbers` marks columns by `n`."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: str = ""
+
+
+def tables(run: RunRecord) -> Iterator[Told]:
+    """All that there is to tell of a run, less what is empty."""
+    for table in (
+        _states(run),
+        _setbacks(run),
+        _hosts(run),
+        _hooks(run),
+        _refused(run),
+        _steps(run),
+    ):
+        if table.rows:
+            yield table
+
+
+def _states(run: RunRecord) -> Told:
+    spent: dict[str, list[float]] = {}
+    failed: Counter[str] = Counter()
+    ends: dict[str, str] = {}
+    for stay in stays(run):
+        spent.setdefault(stay.name, []).append(stay.seconds)
+        failed[stay.name] += stay.failed
+        ends[stay.name] = "it goes on" if stay.open else stay.tip.rpartition("\nthen ")[2]
+    rows = tuple(
+        (
+            name,
+            grouped(len(all_of_them)),
+            seconds(sum(all_of_them)),
+            seconds(max(all_of_them)),
+            str(failed[name] or ""),
+            ends[name].split("\n")[0],
+        )
+        for name, all_of_them in spent.items()
+    )
+    head = ("state", "visits", "time", "longest", "set back", "the last time, then")
+    return Told("Time by state", head, rows, " nnnn")
+
+
+def _setbacks(run: RunRecord) -> Told:
+    found = [step for step in run.steps if step.occurred.event in SETBACKS and step.accepted]
+
+    def row(step: Step) -> tuple[str, ...]:
+        reason = step.occurred.reason or step.after.reason
+        said = reason.message if reason is not None else ""
+        rules = [f"not to {r.target}: {r.guard}: {r.why}" for r in step.refusals]
+        why = "\n".join([said, *rules]).strip()
+        where = f"{step.before.state} → {step.after.state}"
+        return f"{step.at:.3f}", where, culprit_of(step), why
+
+    rows = [row(step) for step in _ends(found, MOST_ROWS)]
+    if len(found) > len(rows):
+        left = Counter(
+            f"{s.before.state}: {culprit_of(s)}" for s in found[MOST_ROWS // 2 : -MOST_ROWS // 2]
+        )
+        told = ", ".join(f"{what} {times(n, 'time')}" for what, n in left.most_common(6))
+        rows.insert(
+            MOST_ROWS // 2,
+            ("…", f"{grouped(len(found) - len(rows))} more", "", told),
+        )
+    return Told("What went wrong", ("at (s)", "where", "what", "why"), tuple(rows), "n")
+
+
+def _ends(found: Sequence[T], most: int) -> list[T]:
+    """All of them, or the first and the last of many."""
+    return list(found) if len(found) <= most else [*found[: most // 2], *found[-most // 2 :]]
+
+
+def _hosts(run: RunRecord) -> Told:
+    called = host_names(run)
+    reports = getattr(run.ctx, "nodes", None) or {}
+    placement = getattr(run.ctx, "placement", None)
+    bundles = Counter(placement.node_ids if placement is not None else ())
+    rows: list[tuple[str, ...]] = []
+    found = by_host(run)
+    for node_id, spans in found.items():
+        fetches = [span for span in spans if span.kind != "group"]
+        report = reports.get(node_id)
+        last = fetches[-1] if fetches else None
+        rows.append(
+            (
+                called(node_id),
+                str(len(fetches)),
+                seconds(sum(span.seconds for span in fetches)),
+                last.label if last is not None else "",
+                size(report.fetched) if report is not None else "",
+                str(bundles[node_id] or ""),
+                getattr(report, "strategy", "") or "",
+            )
+        )
+    shown = rows[:MOST_ROWS]
+    if len(rows) > MOST_ROWS:
+        rest = sum(int(row[1]) for row in rows[MOST_ROWS:])
+        shown.append((f"and {grouped(len(rows) - MOST_ROWS)} more", str(rest), *[""] * 5))
+    head = ("host", "fetches", "time", "the last one", "brought", "bundles", "how")
+    return Told("Hosts", head, tuple(shown), " nn nn")
+
+
+def _hooks(run: RunRecord) -> Told:
+    calls: dict[tuple[str, str], list[float]] = {}
+    errors: dict[tuple[str, str], list[str]] = {}
+    for step in run.steps:
+        for hook in step.hooks:
+            key = hook.hook, hook.callback
+            calls.setdefault(key, []).append(hook.seconds)
+            if hook.error:
+                errors.setdefault(key, []).append(hook.error)
+    rows = tuple(
+        (
+            hook,
+            callback,
+            str(len(spent)),
+            seconds(sum(spent)),
+            seconds(max(spent)),
+            _failures(errors.get((hook, callback), [])),
+        )
+        for (hook, callback), spent in list(calls.items())[:MOST_ROWS]
+    )
+    return Told("Hooks", ("hook", "of", "calls", "time", "longest", "failed"), rows, "  nnn")
+
+
+def _failures(errors: list[str]) -> str:
+    if not errors:
+        return ""
+    return (
+        errors[-1] if len(errors) == 1 else f"{times(len(errors), 'time')}, the last: {errors[-1]}"
+    )
+
+
+def _refused(run: RunRecord) -> Told:
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for step in run.steps:
+        if not step.accepted:
+            key = str(step.occurred.event), step.before.state, step.refused or ""
+            found.setdefault(key, []).append(step.at)
+    ranked = sorted(found.items(), key=lambda item: -len(item[1]))
+    rows = [
+        (event, state, str(len(at)), f"{at[0]:.3f}", f"{at[-1]:.3f}", why)
+        for (event, state, why), at in ranked[:MOST_ROWS]
+    ]
+    if len(ranked) > MOST_ROWS:
+        rest = sum(len(at) for _, at in ranked[MOST_ROWS:])
+        rows.append(("…", "others", str(rest), "", "", ""))
+    head = ("event", "in", "times", "first (s)", "last (s)", "why it was refused")
+    return Told("Refused events", head, tuple(rows), "  nnn")
+
+
+def _steps(run: RunRecord) -> Told:
+    shown = _ends(list(enumerate(run.steps, 1)), MOST)
+    rows = [_step(number, step) for number, step in shown]
+    if len(run.steps) > len(shown):
+        left = run.steps[MOST // 2 : -MOST // 2]
+        kinds = Counter(f"{s.occurred.event} in {s.before.state}" for s in left)
+        told = ", ".join(f"{what}: {n}" for what, n in kinds.most_common())
+        rows.insert(MOST // 2, ("…", "", f"{grouped(len(left))} more", "", told))
+    return Told("Steps", ("#", "at (s)", "event", "state", "what"), tuple(rows), "nn")
+
+
+def _step(number: int, step: Step) -> tuple[str, ...]:
+    occurred, before, after = step.occurred, step.before, step.after
+    where = before.state if before.state == after.state else f"{before.state} → {after.state}"
+    return str(number), f"{step.at:.3f}", str(occurred.event), where, "\n".join(_what(step))
+
+
+def _what(step: Step) -> Iterable[str]:
+    occurred = step.occurred
+    if occurred.held is not None and occurred.event in BOOKKEEPING:
+        yield f"{occurred.held.kind} {occurred.held.name}"
+    if not step.accepted:
+        yield f"refused: {step.refused}"
+    elif step.after.reason is not None and step.after.reason is not step.before.reason:
+        yield str(step.after.reason)
+    for hook in step.hooks:
+        failed = f": failed: {hook.error}" if hook.error else ""
+        yield f"{hook.hook} of {hook.callback}, {seconds(hook.seconds)}{failed}"
