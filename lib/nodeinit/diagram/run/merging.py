@@ -31,8 +31,8 @@ class _Many:
         spent: dict[str, float] = {}
         counts: Counter[str] = Counter()
         for span in self.spans:
-            spent[span.label or span.kind] = spent.get(span.label or span.kind, 0.0) + span.seconds
-            counts[span.label or span.kind] += 1
+            spent[span.what] = spent.get(span.what, 0.0) + span.seconds
+            counts[span.what] += 1
         bad = sum(span.failed for span in self.spans)
         lines = [f"from {seconds(self.begin)} to {seconds(self.end)}, too short to be drawn alone:"]
         most = counts.most_common(8)

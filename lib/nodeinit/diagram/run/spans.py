@@ -36,6 +36,11 @@ class Span:
     shares: tuple[tuple[str, float], ...] = ()
 
     @property
+    def what(self) -> str:
+        """What it is counted as: the state or the hook by name, all else by kind."""
+        return self.kind if self.kind in ("fetch", "group", "many") else self.name or self.kind
+
+    @property
     def seconds(self) -> float:
         """How long it lasted."""
         return max(0.0, self.end - self.begin)
