@@ -21,9 +21,9 @@ from ray.util import get_current_placement_group, remove_placement_group
 
 from nodeinit.callbacks import CallbackSpec
 from nodeinit.config import LLMConfig, convert
-from nodeinit.config.callback_config import ADAPTER
+from nodeinit.config.callback_config import ADAPTER, ADAPTER_KWARGS
 from nodeinit.context import CallbackCtx
-from nodeinit.errors import ConfigError, Fault, PermanentError
+from nodeinit.errors import ConfigError, Fault, PermanentError, nearest
 from nodeinit.fsm.events import Frame
 from nodeinit.fsm.registry import load_machine
 from nodeinit.node.initializer import STANDARD, NodeInitializer
@@ -37,6 +37,8 @@ from nodeinit.ray.llm.startable import check_startable
 from nodeinit.ray.llm.supported import check_supported
 
 log = logging.getLogger("nodeinit.ray.llm")
+# Ray shows what every library has to say, and this one has something to say at each step.
+logging.getLogger("transitions").setLevel(logging.WARNING)
 
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 """What Ray hands on: `ray/llm/_internal/serve/constants.py`, `ENV_VARS_TO_PROPAGATE`."""
@@ -67,13 +69,16 @@ class NodeInitCallback(CallbackBase):  # type: ignore[misc]  # Ray has no types 
         machine: str = STANDARD,
         journal: str | os.PathLike[str] | None = None,
         own_group: bool = False,
+        **kwargs: Any,
     ) -> None:
+        self._refuse_unknown(kwargs)
         self._serves = get_current_placement_group()
         given = _only_ours(dict(ctx_kwargs or {}), llm_config, self._serves)
         super().__init__(
             llm_config=llm_config,
             raise_error_on_callback=raise_error_on_callback,
             ctx_kwargs=given,
+            **kwargs,
         )
         self._machine = machine
         self._journal = journal
@@ -122,6 +127,17 @@ class NodeInitCallback(CallbackBase):  # type: ignore[misc]  # Ray has no types 
     @property
     def _budget(self) -> float:
         return budget.budget_of(budget.engine_deadline())
+
+    @classmethod
+    def _refuse_unknown(cls, kwargs: Mapping[str, Any]) -> None:
+        """Arguments that are nobody's; those of a class that was derived from this one are its own."""
+        if cls is not NodeInitCallback or not kwargs:
+            return
+        name = next(iter(kwargs))
+        hint = nearest(name, ADAPTER_KWARGS)
+        remedy = f"did you mean {hint!r}?" if hint else f"known: {', '.join(ADAPTER_KWARGS)}"
+        where = f"callback_config.callback_kwargs.{name}"
+        raise ConfigError(Fault(where, "is no argument of NodeInitCallback", remedy=remedy))
 
     def _converted(self, callback: Any, callback_kwargs: Mapping[str, Any] | None) -> LLMConfig:
         """What Ray's config says, with the user's callbacks in the place of this one."""

@@ -1,0 +1,67 @@
+"""What is left of an application after it was deleted: groups, processes, notes, users of a model."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nodeinit.download.catalogue import catalogue
+from nodeinit.ray import group_rows, records
+
+MARK = "NODEINIT_TEST_RAY"
+"""A variable that every process of the tests' Ray has inherited, whoever its parent is now."""
+
+STAY = ("ray::IDLE", "ray::TelemetryAgent")
+"""What Ray keeps: workers that wait, and the agent that counts what `ray.serve.llm` is used for."""
+
+
+def processes(mark: str) -> dict[int, str]:
+    """The processes that carry a mark and do something, by id: Ray's own idle workers do not."""
+    found = {}
+    carried = f"{MARK}={mark}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            carries = carried in (process / "environ").read_bytes().split(b"\0")
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except OSError:  # it ended, or is somebody else's
+            continue
+        # Ray gives workers a title; that of a zombie is empty. Its telemetry stays for good.
+        if (
+            carries
+            and line
+            and not line.startswith("ray::IDLE")
+            and process.name != str(os.getpid())
+        ):
+            found[int(process.name)] = line[:80]
+    return found
+
+
+def newer(mark: str, before: frozenset[int]) -> dict[int, str]:
+    """The processes that were not there before."""
+    return {pid: name for pid, name in processes(mark).items() if pid not in before}
+
+
+def groups() -> list[str]:
+    """The names of the live placement groups."""
+    return [row.name for row in group_rows.LiveRows().read()]
+
+
+def notes() -> list[str]:
+    """What nodeinit has noted on the cluster."""
+    return list(records.under(""))
+
+
+def users(store: Path) -> list[str]:
+    """Who uses a model of a store, and what is still staged there."""
+    entries = catalogue(store) if store.exists() else ()
+    return [str(entry) for entry in entries if entry.users or not entry.published]
+
+
+def settles(look: Callable[[], object], want: object, seconds: float = 30.0) -> object:
+    """What is seen in the end: Ray and the kernel take a moment to end a process."""
+    until = time.monotonic() + seconds
+    while (seen := look()) != want and time.monotonic() < until:
+        time.sleep(0.1)
+    return seen

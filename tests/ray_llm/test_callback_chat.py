@@ -1,0 +1,85 @@
+"""The whole way, nothing left out: a plain config with the callback, real Ray, real vLLM, a chat."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nodeinit.ray import group_rows
+from tests.ray_llm import chat, left
+from tests.ray_llm.conftest import TOKEN, Serving, llm_config, with_callback
+from tests.ray_llm.sources import Model
+
+pytestmark = [pytest.mark.llm, pytest.mark.ray]
+
+
+@pytest.fixture
+def seen(tmp_path: Path) -> Path:
+    return tmp_path / "seen.jsonl"
+
+
+def read(seen: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in seen.read_text().splitlines()]
+
+
+def test_a_plain_config_with_the_callback_answers_and_leaves_nothing(
+    serving: Serving, web: Model, seen: Path, tmp_path: Path
+) -> None:
+    from ray import serve
+    from ray.serve.llm import build_openai_app
+
+    config = llm_config(
+        web.url,
+        runtime_env={"env_vars": {"OF_THE_USER": "1"}},
+        callback_config=with_callback(
+            "tests.ray_llm.hooks:Records",
+            callback_kwargs={"path": str(seen)},
+            journal=str(tmp_path / "journals"),
+        ),
+    )
+    serve.run(build_openai_app({"llm_configs": [config]}), name="plain", route_prefix="/")
+
+    # The group is the one that Serve reserved, and the only one.
+    (row,) = group_rows.LiveRows().read()
+    assert row.name.startswith("SERVE_REPLICA::plain")
+    hooks = read(seen)
+    assert [hook["hook"] for hook in hooks] == [
+        "on_before_init",
+        "on_before_download",
+        "on_after_init",
+    ]
+    assert hooks[-1]["placed"] == row.group_id
+    # The engine has what was verified, under the path where that is; it came from there once.
+    theirs = serve.get_deployment_handle("LLMServer:tiny", "plain").llm_config.remote().result()
+    path = Path(theirs.get_engine_config().hf_model_id)
+    assert path == Path(hooks[-1]["path"]) and path.is_relative_to(serving.store)
+    weights = [asked for asked in web.asked if asked.endswith(".safetensors")]
+    assert sorted(weights) == [f"/model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    assert chat.complete(serving.url, "tiny")["usage"]["completion_tokens"] == 4
+    chunks = chat.stream(serving.url, "tiny")
+    assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+    (user,) = left.users(serving.store)  # nobody may prune it while the engine lives
+    assert "tiny" in user
+
+    serve.delete("plain")
+    assert left.settles(left.groups, []) == []
+    assert left.settles(lambda: left.users(serving.store), []) == []
+    assert left.settles(left.notes, []) == []
+    assert left.settles(lambda: left.newer(serving.mark, serving.before), {}) == {}
+    # The token is in the environment; Ray copies it into the config, and nobody can read it there.
+    assert TOKEN not in str(theirs) and TOKEN not in theirs.model_dump_json()
+    (journal,) = (tmp_path / "journals").iterdir()
+    assert '"ready"' in journal.read_text()
+    assert TOKEN not in journal.read_text()
+    assert not [log for log in logs() if TOKEN in log.read_text(errors="replace")]
+
+
+def logs() -> list[Path]:
+    """All log files of this Ray."""
+    from ray._private import worker
+
+    found = Path(worker._global_node.get_logs_dir_path()).rglob("*")
+    return [path for path in found if path.is_file()]
