@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nodeinit.download.catalogue import catalogue
-from nodeinit.ray import group_rows, records
+from nodeinit.ray import group_notes, group_rows, owners, records
 
 MARK = "NODEINIT_TEST_RAY"
 """A variable that every process of the tests' Ray has inherited, whoever its parent is now."""
@@ -65,3 +65,10 @@ def settles(look: Callable[[], object], want: object, seconds: float = 30.0) -> 
     while (seen := look()) != want and time.monotonic() < until:
         time.sleep(0.1)
     return seen
+
+
+def sweep_notes_of_the_dead() -> None:
+    """What `nodeinit doctor --sweep` does: a process that was killed cannot erase its own notes."""
+    for note in group_notes.all_notes():
+        if owners.gone([note.owner]) and not group_notes.groups_of(note):
+            group_notes.erase(note)

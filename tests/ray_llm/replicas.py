@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import uuid
 from typing import Any
 
 import ray
@@ -79,12 +80,13 @@ def _node_of(config: Any) -> str:
 
 
 def replica(group: Any = None, env: dict[str, str] | None = None) -> Any:
-    """A replica in the first bundle of a group, or one without."""
+    """A replica in the first bundle of a group, or one without; detached, as Serve's are."""
+    life = {"lifetime": "detached", "name": f"replica-{uuid.uuid4().hex}"}
     if group is None:
-        return Replica.options().remote(env)
+        return Replica.options(**life).remote(env)
     strategy = PlacementGroupSchedulingStrategy(
         placement_group=group,
         placement_group_bundle_index=0,
         placement_group_capture_child_tasks=True,
     )
-    return Replica.options(scheduling_strategy=strategy).remote(env)
+    return Replica.options(scheduling_strategy=strategy, **life).remote(env)

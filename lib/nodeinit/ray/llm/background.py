@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import logging
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -16,12 +15,10 @@ from nodeinit.errors import InitializationFailed
 from nodeinit.fsm.events import Frame, Reason
 from nodeinit.fsm.executor import ThreadExecutor
 from nodeinit.fsm.shield import through
-from nodeinit.fsm.snapshot import Step
 from nodeinit.node.initializer import NodeInitializer
 from nodeinit.node.sync import LoopThread
 from nodeinit.ray.llm import board
-
-log = logging.getLogger("nodeinit.ray.llm")
+from nodeinit.telemetry import observe
 
 Check: TypeAlias = Callable[[NodeInitializer], None]
 
@@ -76,7 +73,7 @@ class Background:
 
     async def _up(self) -> None:
         node = self._make()
-        node.subscribe(_log_step)
+        observe(node)
         self.node = await node.__aenter__()
         try:
             async with board.telling(node, board.replica_here()), asyncio.timeout(self._budget):
@@ -100,9 +97,3 @@ async def _stopped(node: NodeInitializer, code: str, why: str) -> Initialization
     await node.cancel(why)
     await node.__aexit__(None, None, None)
     return InitializationFailed(Reason(code, why), journal=node.journal)
-
-
-def _log_step(step: Step) -> None:
-    if step.before.state != step.after.state:
-        reason = f": {step.after.reason}" if step.after.reason else ""
-        log.info("%s -> %s%s", step.before.state, step.after.state, reason)

@@ -6,6 +6,7 @@ replica: if that task cannot be scheduled, none of the deadlines of Ray can fire
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,10 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from nodeinit.errors import PermanentError
 
-_PATIENCE = 60.0  # seconds for a task in a group that is there; Ray takes two
+VARIABLE = "NODEINIT_ENGINE_START_PATIENCE"
+"""The environment variable for the seconds that a task in a group may take to start."""
+
+_PATIENCE = 60.0  # seconds where it is not set; Ray takes two
 _LONGER = 900.0  # seconds where packages may have to be installed for it
 _INSTALLS = {"pip", "uv", "conda", "working_dir", "py_modules", "container", "image_uri", "plugins"}
 
@@ -31,7 +35,9 @@ def check_startable(
     asked: dict[str, Any] = {"num_cpus": 0, "num_gpus": 0.001}
     if accelerator_type is not None:
         asked["accelerator_type"] = accelerator_type
-    patience = _LONGER if _INSTALLS & set(runtime_env or ()) else _PATIENCE
+    patience = float(os.environ.get(VARIABLE, _PATIENCE))
+    if _INSTALLS & set(runtime_env or ()):
+        patience = max(patience, _LONGER)
     task = ray.remote(_nothing).options(
         runtime_env=dict(runtime_env or {}),
         max_retries=0,
