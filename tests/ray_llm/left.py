@@ -31,7 +31,7 @@ def processes(mark: str) -> dict[int, str]:
         if (
             carries
             and line
-            and not line.startswith("ray::IDLE")
+            and not line.startswith(STAY)
             and process.name != str(os.getpid())
         ):
             found[int(process.name)] = line[:80]
