@@ -28,12 +28,7 @@ def processes(mark: str) -> dict[int, str]:
         except OSError:  # it ended, or is somebody else's
             continue
         # Ray gives workers a title; that of a zombie is empty. Its telemetry stays for good.
-        if (
-            carries
-            and line
-            and not line.startswith(STAY)
-            and process.name != str(os.getpid())
-        ):
+        if carries and line and not line.startswith(STAY) and process.name != str(os.getpid()):
             found[int(process.name)] = line[:80]
     return found
 
@@ -49,8 +44,8 @@ def groups() -> list[str]:
 
 
 def notes() -> list[str]:
-    """What nodeinit has noted on the cluster."""
-    return list(records.under(""))
+    """What nodeinit has noted on the cluster as held; what a replica said last of itself may stay."""
+    return [key for key in records.under("") if not key.startswith("serving/")]
 
 
 def users(store: Path) -> list[str]:

@@ -22,9 +22,11 @@ def check_supported(config: LLMConfig) -> None:
 
 def unsupported(config: LLMConfig) -> Iterator[Fault]:
     """What of a config the adapter cannot serve."""
-    if config.llm_engine != "vLLM":
-        problem = "is an engine that calls no callbacks in ray.serve.llm"
-        yield Fault("llm_engine", problem, config.llm_engine, _REMEDY)
+    server = config.server_cls
+    name = server if isinstance(server, str) else getattr(server, "__qualname__", "")
+    if "sglang" in name.lower():
+        problem = "is a server whose engine calls no callbacks"
+        yield Fault("server_cls", problem, name, _REMEDY)
     if config.data_parallel_size > 1:
         problem = (
             "every rank of a data-parallel group sees the group of all, and would bring them all"
