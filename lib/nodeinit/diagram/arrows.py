@@ -39,14 +39,17 @@ class Arrow:
         return marks.pop() if len(marks) == 1 else Mark.CHANGED
 
 
-def arrows_of(diagram: Diagram) -> tuple[Arrow, ...]:
-    """Every edge of a diagram in exactly one arrow, in the order of the definition."""
-    shared = _shared(diagram)
+def arrows_of(diagram: Diagram, boxed: bool = True) -> tuple[Arrow, ...]:
+    """Every edge of a diagram in exactly one arrow, in the order of the definition.
+
+    Without `boxed` what all phases do alike is an arrow out of each of them.
+    """
+    shared = _shared(diagram) if boxed else set()
     found: dict[tuple[str | None, str], dict[Single, None]] = {}
     for single in diagram.singles():
         nameless = attrs.evolve(single, source="")
-        boxed = nameless in shared and diagram.state(single.source) in diagram.phases
-        source = None if boxed else single.source
+        alike = nameless in shared and diagram.state(single.source) in diagram.phases
+        source = None if alike else single.source
         found.setdefault((source, single.target), {})[nameless] = None
     return tuple(Arrow(*ends, _ways(singles)) for ends, singles in found.items())
 

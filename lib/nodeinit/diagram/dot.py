@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from nodeinit.diagram.arrows import Arrow, arrows_of
 from nodeinit.diagram.ir import Diagram, State, StateKind
 
-_FONT = 'fontname="Helvetica,Arial,sans-serif"'
+# Graphviz knows the widths of this one wherever it runs, also where there are no fonts.
+_FONT = 'fontname="Helvetica"'
 _COLOURS = {
     StateKind.START: ("#f1f5f9", "#64748b"),
     StateKind.PHASE: ("#dbeafe", "#2563eb"),
@@ -16,6 +17,7 @@ _COLOURS = {
     StateKind.UNDO: ("#ffedd5", "#ea580c"),
     StateKind.FINAL: ("#f1f5f9", "#475569"),
 }
+_ROW = (StateKind.START, StateKind.PHASE, StateKind.GOAL)
 _INTO = {StateKind.WAIT: "#d97706", StateKind.UNDO: "#dc2626"}
 
 
@@ -26,6 +28,8 @@ def render_dot(diagram: Diagram) -> str:
     body = [
         "rankdir=LR",
         "compound=true",
+        "nodesep=0.5",
+        "ranksep=0.4",
         f"label={_quoted(diagram.title)}",
         "labelloc=t",
         _FONT,
@@ -61,12 +65,15 @@ def _node(state: State) -> str:
 
 
 def _edge(arrow: Arrow, diagram: Diagram) -> str:
-    phases = diagram.phases
-    source = phases[len(phases) // 2].id if arrow.source is None else arrow.source
+    # Out of the box an arrow starts at its last phase: what it leads to is then placed behind the
+    # box. Of two states at the same height Graphviz would draw the labels both ways on one place.
+    source = diagram.phases[-1].id if arrow.source is None else arrow.source
     target = diagram.state(arrow.target)
     look = [f"label={_quoted(chr(10).join(_lines(arrow)))}"]
     if arrow.source is None:
         look.append('ltail="cluster_phases"')
+    if arrow.source is not None and diagram.state(arrow.source).kind is StateKind.WAIT:
+        look += ["constraint=false"] if target.kind in _ROW else []
     if target.kind in _INTO:
         colour = _INTO[target.kind]
         look.append(f'color="{colour}", fontcolor="{colour}", style=dashed')

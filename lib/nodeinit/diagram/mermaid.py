@@ -39,9 +39,13 @@ _PROSE = re.compile(r"[^\W_]+(?:(?:[_ '-]|, )[^\W_]+)*")
 _DIRECTION = re.compile(r"(?<=direction) (?=tb|bt|lr|rl)", re.IGNORECASE)
 
 
-def render_mermaid(diagram: Diagram) -> str:
-    """The Mermaid source of a diagram, ready for a `.mmd` file or a `mermaid` block."""
-    arrows = arrows_of(diagram)
+def render_mermaid(diagram: Diagram, active: str | None = None, nested: bool = True) -> str:
+    """The Mermaid source of a diagram, ready for a `.mmd` file or a `mermaid` block.
+
+    The state with the name `active` stands out. What all phases do alike leads out of a box around
+    them, unless it is not to be `nested`.
+    """
+    arrows = arrows_of(diagram, nested)
     out_of_box = {arrow.target for arrow in arrows if arrow.source is None}
     inside = [state for state in diagram.phases if out_of_box]
     taken = {state.id for state in diagram.states}
@@ -59,6 +63,7 @@ def render_mermaid(diagram: Diagram) -> str:
         body.append(f"{arrow.source or box} --> {arrow.target} : {label}")
     body += [f"{s.id} --> [*]" for s in diagram.states if s.kind is StateKind.FINAL]
     body += _classes(diagram.states)
+    body += _active(diagram.states, active)
     head = ["---", f"title: {_yaml(diagram.title)}", *_SPACING, "---", "stateDiagram-v2"]
     return "\n".join([*head, *(f"    {line}" for line in body)]) + "\n"
 
@@ -105,3 +110,11 @@ def _classes(states: tuple[State, ...]) -> Iterator[str]:
     for kind in StateKind:
         if kind in kinds:
             yield f"class {','.join(s.id for s in states if s.kind is kind)} {kind}"
+
+
+def _active(states: tuple[State, ...], name: str | None) -> Iterator[str]:
+    # A class of its own, after the others: the state keeps the colours of its kind.
+    for state in states:
+        if state.name == name:
+            yield "classDef active stroke-width:5px,font-weight:bold"
+            yield f"class {state.id} active"

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from nodeinit.diagram import graphviz
 from nodeinit.diagram.dot import render_dot
 from nodeinit.diagram.great import machine_svg, overlay_of
 from nodeinit.diagram.ir import diagram_of
 from nodeinit.diagram.machine_page import render_page
 from nodeinit.diagram.mermaid import render_mermaid
 from nodeinit.diagram.table import render_table
-from nodeinit.diagram.writing import write_text
+from nodeinit.diagram.writing import write_bytes, write_text
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.fsm import drawing
 from nodeinit.fsm.definition import Definition
@@ -24,9 +25,12 @@ Renderer: TypeAlias = Callable[[Definition], str]
 """Turns a definition into the text of a file. The same definition must give the same text."""
 
 
-def to_mermaid(definition: Definition) -> str:
-    """A machine as the source of a Mermaid state diagram."""
-    return render_mermaid(diagram_of(definition))
+def to_mermaid(definition: Definition, active: str | None = None, nested: bool = True) -> str:
+    """A machine as the source of a Mermaid state diagram, in which the state `active` stands out.
+
+    What all phases do alike leads out of a box around them, unless it is not to be `nested`.
+    """
+    return render_mermaid(diagram_of(definition), active, nested)
 
 
 def to_svg(
@@ -105,14 +109,19 @@ def render(definition: Definition, format: str) -> str:
 def write(definition: Definition, path: Path | str) -> None:
     """Write a machine to a file, in the format that its suffix names.
 
-    Raises `ConfigError` when no renderer has this suffix, or when the file cannot be written.
+    `.png`, `.pdf` and `.dot.svg` are drawn by Graphviz. Raises `ConfigError` when no renderer has this
+    suffix, when Graphviz is needed and not installed, or when the file cannot be written.
     """
     path = Path(path)
     format = path.suffix.removeprefix(".").lower()
-    if format not in formats():
+    if format in formats() and not path.name.lower().endswith(".dot.svg"):
+        write_text(path, render(definition, format))
+    elif format in graphviz.FORMATS:
+        write_bytes(path, graphviz.drawn(to_dot(definition), format))
+    else:
         problem = f"no renderer has the suffix {path.suffix!r}" if format else "it has no suffix"
-        raise ConfigError(Fault("output file", problem, repr(str(path)), f"known: {_known()}"))
-    write_text(path, render(definition, format))
+        known = f"known: {_known()}; and, by Graphviz, .png, .pdf, .dot.svg"
+        raise ConfigError(Fault("output file", problem, repr(str(path)), known))
 
 
 def _known() -> str:

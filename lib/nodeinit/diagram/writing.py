@@ -9,12 +9,16 @@ from nodeinit.errors import ConfigError, Fault
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text, the same bytes everywhere, making its directory. Raises `ConfigError`.
+    """Write a text, the same bytes everywhere, as `write_bytes` does."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file, making its directory. Raises `ConfigError`.
 
     A file that was there is replaced at once, so that no reader ever meets half of one. A link, and
     what is no file, such as `/dev/stdout`, is written to.
     """
-    data = text.encode("utf-8")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_symlink() or (path.exists() and not path.is_file()):

@@ -192,9 +192,12 @@ class Definition:
         """This machine as an SVG for light and dark pages; with the steps of a `run`, what that did."""
         return drawn(self, "svg", policy=policy or self.policy, run=run)
 
-    def to_mermaid(self) -> str:
-        """This machine as a Mermaid state diagram, as GitHub draws it."""
-        return drawn(self, "mmd")
+    def to_mermaid(self, active: str | None = None, nested: bool = True) -> str:
+        """This machine as a Mermaid state diagram, as GitHub draws it; `active` is where a run is.
+
+        What all phases do alike leads out of a box around them, unless it is not to be `nested`.
+        """
+        return drawn(self, "mmd", active=active, nested=nested)
 
     def to_html(self, policy: Policy | None = None) -> str:
         """This machine as a page that needs nothing else: its picture, its tables, its sources."""
