@@ -96,6 +96,7 @@ def test_the_picture_shows_it_and_nothing_lies_on_anything_else(
     assert drawn == Counter(looks[arrow.mark] for arrow in arrows_of(both))
 
 
+@settings(deadline=None)
 @given(definitions())
 @example(NODE_INIT)
 def test_a_machine_is_the_same_as_itself(definition: Definition) -> None:
@@ -209,6 +210,7 @@ def test_a_file_that_holds_no_machine_is_refused(held: str, said: str, tmp_path:
     assert "machine.json" in str(caught.value)
 
 
+@settings(deadline=None)
 @given(definitions())
 def test_a_file_that_was_written_is_read(definition: Definition) -> None:
     import tempfile

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodeinit.diagram import render, to_mermaid, to_svg
@@ -75,6 +75,7 @@ def test_a_page_keeps_its_line_ends() -> None:
     assert text.count("\n") == text.count("\r\n") > 10
 
 
+@settings(deadline=None)
 @given(st.text("ab\n #`<!->\r\x0b\u2028"), st.text("ab\n #<!->"))
 def test_everything_around_stays_as_it_is(before: str, after: str) -> None:
     before = before.replace("`", "") + "\n"

@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodeinit.diagram import StateKind, diagram_of
@@ -93,6 +93,7 @@ def test_a_machine_may_name_its_own_start() -> None:
     assert "idle" not in {state.name for state in diagram.states}
 
 
+@settings(deadline=None)
 @given(definitions())
 def test_a_diagram_is_printable_and_equal_every_time(definition: Definition) -> None:
     diagram = diagram_of(definition)
@@ -104,6 +105,7 @@ def test_a_diagram_is_printable_and_equal_every_time(definition: Definition) -> 
     assert [s.name for s in diagram.states] == list(definition.states)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text() | st.sampled_from(ODD_NAMES) | st.from_regex(r"s\d", fullmatch=True)))
 def test_ids_are_words_and_differ(names: list[str]) -> None:
     given_ids = ids(names)

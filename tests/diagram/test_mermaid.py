@@ -5,7 +5,7 @@ from collections import Counter
 
 import attrs
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nodeinit.diagram import StateKind, diagram_of, to_mermaid
@@ -33,6 +33,7 @@ def ways(definition: Definition) -> set[Way]:
     return found
 
 
+@settings(deadline=None)
 @given(definitions())
 @example(SMALL)
 def test_every_edge_is_drawn_once(definition: Definition) -> None:
@@ -42,6 +43,7 @@ def test_every_edge_is_drawn_once(definition: Definition) -> None:
     assert len(set(picture.arrows)) == len(picture.arrows)
 
 
+@settings(deadline=None)
 @given(definitions())
 @example(SMALL)
 def test_every_state_is_drawn_once_under_its_own_name(definition: Definition) -> None:
@@ -57,11 +59,13 @@ def test_every_state_is_drawn_once_under_its_own_name(definition: Definition) ->
     assert picture.boxed == (phases if len(phases) > 1 else [])
 
 
+@settings(deadline=None)
 @given(definitions())
 def test_the_same_machine_gives_the_same_text(definition: Definition) -> None:
     assert to_mermaid(definition) == to_mermaid(definition)
 
 
+@settings(deadline=None)
 @given(st.text() | st.sampled_from(ODD_NAMES))
 def test_escaped_text_says_the_same_and_holds_no_markup(text: str) -> None:
     escaped = escape(text)

@@ -284,6 +284,7 @@ def test_a_cell_that_more_was_taken_of_than_it_has() -> None:
     assert len(found.groups("other")) == 3 + 3  # and in the legend
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.floats(8, 20), st.floats(20, 300))
 def test_what_is_cut_or_broken_fits(text: str, size: float, room: float) -> None:
     assert width(fitted(text, size, room), size) <= max(room, width("…", size))

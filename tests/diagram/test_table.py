@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Sequence
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -51,6 +51,7 @@ def shown(diagram: Diagram, way: Single) -> str:
     return f"→ {diagram.state(way.target).label}{guards}{otherwise}"
 
 
+@settings(deadline=None)
 @given(definitions())
 @example(SMALL)
 def test_the_matrix_holds_every_way_in_order(definition: Definition) -> None:
@@ -67,6 +68,7 @@ def test_the_matrix_holds_every_way_in_order(definition: Definition) -> None:
             assert cell.split("\n") == (expected or [""])
 
 
+@settings(deadline=None)
 @given(definitions())
 @example(SMALL)
 def test_the_states_say_what_they_do(definition: Definition) -> None:
@@ -77,6 +79,7 @@ def test_the_states_say_what_they_do(definition: Definition) -> None:
     assert [row[2] for row in rows] == [s.summary for s in diagram.states]
 
 
+@settings(deadline=None)
 @given(definitions())
 @example(SMALL)
 def test_every_hook_is_listed_with_every_edge_that_fires_it(definition: Definition) -> None:
@@ -90,6 +93,7 @@ def test_every_hook_is_listed_with_every_edge_that_fires_it(definition: Definiti
     assert sorted(row[0] for row in hooks[fired + 1 :]) == expected[fired:]
 
 
+@settings(deadline=None)
 @given(st.text().filter(str.isprintable) | st.sampled_from(ODD_NAMES).filter(str.isprintable))
 def test_text_reads_as_it_was_written(text: str) -> None:
     for written in (code(text), prose(text)):
