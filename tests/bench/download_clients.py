@@ -32,6 +32,7 @@ def ours() -> Client:
     for module in (
         "huggingface_hub.hf_api",
         "huggingface_hub.utils",
+        "jsonschema",
         "obstore.store",
         "nodeinit.download.sources.hub",
         "nodeinit.download.sources.objects",

@@ -189,8 +189,7 @@ def _host(task: Task, pipe: Connection) -> dict[str, Any]:
             name=task.name,
             relay=member,
             on_progress=lambda done, *_: member.note(done) if member else None,
-            # small files: one after the other, as large
-            settings=DownloadSettings(allow_http=True, concurrency=1),
+            settings=DownloadSettings(allow_http=True),
         )
         seconds = time.monotonic() - began
         if member is not None:

@@ -85,7 +85,7 @@ def test_a_leader_that_dies_is_replaced(tmp_path: Path, origin: Origin) -> None:
 @pytest.mark.slow
 def test_a_leader_that_is_gone_for_good_is_replaced(tmp_path: Path, origin: Origin) -> None:
     """What only it had is brought again: what the origin gives in the moment of an exchange."""
-    origin.rate = 8 * MIB
+    origin.rate = 4 * MIB
     manifest = make_model(tmp_path / "source", files=16, size=2 * MIB)
     run = fleet(manifest, origin, tmp_path, 3)
     dead: list[str] = []

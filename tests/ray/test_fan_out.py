@@ -200,8 +200,7 @@ def kill_process(name: str) -> None:
 
 def survive_a_dead_leader(world: World, share: float) -> None:
     nodes = world.cluster.hosts.node_ids  # type: ignore[union-attr]
-    # What is on its way when it dies is lost: little of this small model too, as of a large one.
-    jobs = world.jobs(nodes, strategy="swarm", concurrency=2)
+    jobs = world.jobs(nodes, strategy="swarm")
 
     async def main() -> list[NodeReport]:
         killing = asyncio.ensure_future(kill_leader_at(world, share * world.manifest.size))

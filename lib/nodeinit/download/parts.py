@@ -19,6 +19,14 @@ RANGE = 8 * 1024 * 1024
 """Bytes that one request asks for, at most."""
 
 
+def range_of(total: int, streams: int) -> int:
+    """The bytes of a request of so many streams, such that all together ask for a sixteenth at once.
+
+    What is under way when a process dies left the source, and must leave it again.
+    """
+    return max(1, min(RANGE, total // (16 * streams)))
+
+
 class Part:
     """One absent file. `target` is where it goes when it is whole; messages name it by that.
 
@@ -30,7 +38,7 @@ class Part:
         self._work = work
         self.target = work.model / file.path
         self._path = work.part(file)
-        self._chunk = works.CHUNK
+        self._chunk = works.chunk_of(file.size)
         self._descriptor = -1
         self._arrived = threading.Condition()
         with explaining("read", self._path):
@@ -74,10 +82,10 @@ class Part:
         with explaining("write", self.target):
             self._open()
 
-    def missing(self) -> Iterator[tuple[int, int]]:
-        """The ranges (begin, end) to be asked for, in order."""
+    def missing(self, at_once: int) -> Iterator[tuple[int, int]]:
+        """The ranges (begin, end) to be asked for, in order, each of about `at_once` bytes at most."""
         number = 0
-        most = max(1, RANGE // self._chunk)
+        most = max(1, at_once // self._chunk)
         while number < self._count:
             first = number
             while number < self._count and number not in self._ledger.chunks:

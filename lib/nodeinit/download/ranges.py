@@ -39,10 +39,15 @@ OnFinished = Callable[[ManifestFile, Path], None]
 
 
 class Transfer:
-    """One go at bringing the parts of some files."""
+    """One go at bringing the parts of some files, by requests of `at_once` bytes at most."""
 
     def __init__(
-        self, line: Line, parts: Sequence[Part], settings: DownloadSettings, finished: OnFinished
+        self,
+        line: Line,
+        parts: Sequence[Part],
+        settings: DownloadSettings,
+        finished: OnFinished,
+        at_once: int | None = None,
     ) -> None:
         self._line = line
         self._settings = settings
@@ -55,7 +60,9 @@ class Transfer:
         self._threads: list[threading.Thread] = []
         self._open: list[Part] = []
         self._left = len(parts)
-        self._most = min(settings.concurrency, sum(_ranges(part) for part in parts))
+        self._at_once = at_once or parts_module.RANGE
+        requests = sum(-(-part.file.size // self._at_once) for part in parts)
+        self._most = min(settings.concurrency, requests)
         self._digests: dict[str, str] = {}
         self._error: BaseException | None = None
 
@@ -124,7 +131,7 @@ class Transfer:
     def _begin(self, part: Part) -> None:
         part.begin()
         self._open.append(part)
-        self._tasks.extend(Task(part, begin, end) for begin, end in part.missing())
+        self._tasks.extend(Task(part, begin, end) for begin, end in part.missing(self._at_once))
         self._start(lambda: self._settle(part))
 
     # In the thread of one file.
@@ -165,7 +172,7 @@ class Transfer:
         logger.warning("%s %s; it is read again", where, problem)
         before = part.again()
         with self._changed:
-            ranges = part.missing()
+            ranges = part.missing(self._at_once)
             self._tasks.extend(Task(part, begin, end, again=True) for begin, end in ranges)
             self._changed.notify_all()
         digester = part.hashed(self._wait)
@@ -225,10 +232,6 @@ class Transfer:
         deadline = time.monotonic() + _GRACE
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _ranges(part: Part) -> int:
-    return -(-part.file.size // parts_module.RANGE)
 
 
 def _unsafe(where: str, problem: str) -> NodeInitError:

@@ -17,7 +17,7 @@ from nodeinit.download.copying import link, reuse
 from nodeinit.download.digests import sha256_of, side_by_side
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size
 from nodeinit.download.oserrors import explaining
-from nodeinit.download.parts import Part
+from nodeinit.download.parts import Part, range_of
 from nodeinit.download.publish import Survey
 from nodeinit.download.ranges import OnFinished, Transfer
 from nodeinit.download.shards import check_shards
@@ -96,7 +96,10 @@ class Staging:
             return
         line = Line(origin, self.manifest.source, self.settings.bandwidth, self.watch)
         wanted = [parts[file.path] for file in files]
-        self.digests.update(Transfer(line, wanted, self.settings, tell).run())
+        # Who brings for others asks for little at once: what is lost with it, is lost for all.
+        total = self.manifest.size
+        at_once = None if tell is _no_one else range_of(total, self.settings.concurrency)
+        self.digests.update(Transfer(line, wanted, self.settings, tell, at_once).run())
 
     def _reuse_what_is_here(
         self, files: Sequence[ManifestFile], found: Survey

@@ -16,6 +16,16 @@ from nodeinit.download.oserrors import explaining
 CHUNK = 1024 * 1024
 """Bytes that a ledger has one line for. What a kill can lose is one of them per stream."""
 
+_SMALL = 64 * CHUNK  # of what is smaller than this, a chunk is too large a part
+_SMALL_CHUNK = CHUNK // 4
+
+
+def chunk_of(size: int) -> int:
+    """The bytes of a chunk of a file of so many bytes: it depends on nothing else, so that whoever
+    takes over a part can read its ledger.
+    """
+    return CHUNK if size >= _SMALL else min(CHUNK, _SMALL_CHUNK)
+
 
 @attrs.frozen
 class Work:
@@ -57,7 +67,7 @@ class Work:
 
     def ledger(self, file: ManifestFile) -> Ledger:
         """What is known of a file's chunks, and of its sha256 when it became whole."""
-        return Ledger(self.part(file).with_suffix(".ledger"), file, CHUNK)
+        return Ledger(self.part(file).with_suffix(".ledger"), file, chunk_of(file.size))
 
     def take_over(self, file: ManifestFile, others: Iterable[Work]) -> None:
         """Move the part of a file here that a job left which is dead."""
