@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from nodeinit.download.crcs import Crc, crc
 from nodeinit.download.manifest import ManifestFile
 from nodeinit.download.watch import CHUNK
 
@@ -29,8 +30,7 @@ class Digester:
 
     A sha256 is always taken. The source's own checksum (`ManifestFile.digest`) is taken beside it
     where there is no sha256 to compare with and the algorithm is known: `git-sha1` (Git's name of a
-    blob), `md5` and `sha1`, in hex or base64. Others (`crc32c`, `crc64nvme`) are not: they would be
-    computed in Python, hundreds of times slower than bytes arrive.
+    blob), `md5`, `sha1` and what `crcs` can, in hex or base64.
     """
 
     def __init__(self, file: ManifestFile, sha256: str = "") -> None:
@@ -97,7 +97,7 @@ def side_by_side(work: Callable[[_Item], _Answer], items: Iterable[_Item]) -> li
         pool.shutdown(cancel_futures=True)
 
 
-def _other(kind: str, size: int) -> hashlib._Hash | None:
+def _other(kind: str, size: int) -> hashlib._Hash | Crc | None:
     match kind:
         case "git-sha1":
             return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
@@ -105,7 +105,7 @@ def _other(kind: str, size: int) -> hashlib._Hash | None:
             return hashlib.sha1(usedforsecurity=False)
         case "md5":
             return hashlib.md5(usedforsecurity=False)
-    return None
+    return crc(kind)
 
 
 def _bytes(value: str) -> bytes | None:

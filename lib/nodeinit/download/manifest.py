@@ -24,8 +24,8 @@ class ManifestFile:
     where the source does not give one: then what tells one version from another is `version`, which
     the source calls exactly these bytes (a strong ETag, a generation) and under which every range
     is read, and `digest`, another checksum that the source gives (`git-sha1:…`, `crc32c:…`,
-    `md5:…`, `crc64nvme:…`), both empty where there is none. `key` is the file's name at the source
-    where it is not `path`.
+    `md5:…`, `crc32:…`, `crc64nvme:…`), both empty where there is none. `key` is the file's name at
+    the source where it is not `path`.
     """
 
     path: str
@@ -34,6 +34,16 @@ class ManifestFile:
     version: str = ""
     digest: str = ""
     key: str = ""
+
+    @property
+    def name_of_bytes(self) -> str:
+        """What tells these bytes from any others where there is no sha256.
+
+        A CRC finds damage, but is too short to be a name: different bytes may well have the same.
+        """
+        if self.digest.startswith("crc"):
+            return self.version or self.digest
+        return self.digest or self.version
 
 
 @attrs.frozen
@@ -71,7 +81,7 @@ class Manifest:
         It does not depend on where the bytes came from, so the same files are the same revision,
         as far as the source gives digests; where it does not, its own versions stand for them.
         """
-        known = [[f.path, f.size, f.sha256 or f.digest or f.version] for f in self.files]
+        known = [[f.path, f.size, f.sha256 or f.name_of_bytes] for f in self.files]
         listing = json.dumps(known).encode()
         return hashlib.sha256(listing).hexdigest()[:16]
 

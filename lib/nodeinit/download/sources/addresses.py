@@ -30,7 +30,7 @@ def address(place: Place, store: Any, key: str) -> str | None:
 
     config: Mapping[str, Any] = store.config
     if str(config.get("skip_signature", "")).lower() == "true":
-        return _plain(place, config, key)
+        return plain_address(place, config, key)
     match place.kind:
         case "s3":
             can_sign = not _is_set(config, "request_payer")
@@ -38,13 +38,14 @@ def address(place: Place, store: Any, key: str) -> str | None:
             can_sign = _has_service_account(config)
         case _:
             if config.get("sas_key"):
-                return f"{_plain(place, config, key)}?{str(config['sas_key']).lstrip('?')}"
+                return f"{plain_address(place, config, key)}?{str(config['sas_key']).lstrip('?')}"
             # Other names are signed wrongly there.
             can_sign = bool(config.get("account_key") and _PLAIN.fullmatch(key))
     return obstore.sign(store, "GET", key, _VALID) if can_sign else None
 
 
-def _plain(place: Place, config: Mapping[str, Any], key: str) -> str:
+def plain_address(place: Place, config: Mapping[str, Any], key: str) -> str:
+    """The URL of an object without any signature."""
     path = quote(key, safe="/-._~")
     match place.kind:
         case "s3":

@@ -56,8 +56,8 @@ class Exchange:
         self.status = answer.status
 
     def header(self, name: str) -> str:
-        """The value of a header; empty if the server gave none."""
-        return self._answer.headers.get(name) or ""
+        """The value of a header, of several with commas between; empty if the server gave none."""
+        return ", ".join(self._answer.headers.get_all(name) or ())
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill a buffer with what comes; less only at the end of the body."""
@@ -74,7 +74,11 @@ class Exchange:
 
 
 def exchange(
-    url: str, headers: Mapping[str, str], patience: float, environ: Mapping[str, str] | None = None
+    url: str,
+    headers: Mapping[str, str],
+    patience: float,
+    environ: Mapping[str, str] | None = None,
+    method: str = "GET",
 ) -> Exchange:
     """Ask for a URL; the answer's body is still to come. Redirects are answers.
 
@@ -92,7 +96,7 @@ def exchange(
         connection, is_fresh = _connected(route)
         try:
             connection.sock.settimeout(patience)
-            connection.request("GET", target, headers=sent)
+            connection.request(method, target, headers=sent)
             return Exchange(route, connection, connection.getresponse())
         except BaseException as error:
             connection.close()

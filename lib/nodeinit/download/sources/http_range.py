@@ -41,6 +41,7 @@ class Get:
     headers: Mapping[str, str] = attrs.field(factory=dict, repr=False)
     follows: bool = False
     environ: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+    method: str = "GET"
 
 
 class HttpRange:
@@ -132,7 +133,7 @@ def _answered(
     url = get.url
     for _ in range(_REDIRECTS + 1):
         with explaining(asked, "timeout", "the server did not answer in time"):
-            answer = exchange(url, headers, settings.stall, get.environ)
+            answer = exchange(url, headers, settings.stall, get.environ, get.method)
         target = answer.header("Location")
         if answer.status not in (301, 302, 303, 307, 308) or not get.follows or not target:
             return answer

@@ -2,8 +2,8 @@
 
 What the source gives to recognise bytes by, best first: the sha256 that the publisher laid beside
 them (`checksums`); the MD5 that an ETag is where one try shows that this bucket's ETags are that;
-the ETag alone, under which every range is then read. `obstore` does not show the checksums that S3
-and Google keep besides.
+the checksum that the store keeps (`store_checksums`); the ETag alone, under which every range is
+then read.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from nodeinit.download.sources.listing import listed
 from nodeinit.download.sources.places import Place, place_of
 from nodeinit.download.sources.ranges import RangeReader, version_of
 from nodeinit.download.sources.remembered import Memory, unchanged
+from nodeinit.download.sources.store_checksums import with_kept
 from nodeinit.download.sources.stores import CREDENTIALS, name_of, open_store
 from nodeinit.download.sources.taxonomy import Asked, explaining
 from nodeinit.download.sources.waiting import delay_of_bucket
+from nodeinit.download.watch import Watch
 from nodeinit.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -84,6 +86,14 @@ class ObjectSource:
         if known is not None:
             return known
         files = self._with_sums(place, self._with_md5(place, now.files))
+        files = with_kept(
+            place,
+            store,
+            files,
+            lambda file, key: _asked(place, f"ask for {file.path!r}", store, key),
+            self.settings,
+            Watch(should_stop=should_stop),
+        )
         return memory.remember(attrs.evolve(now, files=files))
 
     def open(
