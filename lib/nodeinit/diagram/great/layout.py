@@ -23,7 +23,7 @@ from nodeinit.fsm.policy import Policy
 _TITLE = 34.0
 _PAD = 11.0  # between a card's border and its text
 _GAP = 30.0  # an arrow is longer than its label by this
-_SLOT = 16.0  # between a tap and its label, and behind that
+_SLOT = 20.0  # a tap and its label take so much more room than the label
 _RAIL = 18.0  # from one rail to the next
 _BOX = 16.0  # from the phases to the box around them
 _UNDER = 12.0
@@ -87,10 +87,14 @@ class _Layout:
     # -- the row to the goal -------------------------------------------------------------------------
 
     def _card(self, id: str) -> tuple[float, float]:
-        """The size of a card; one that taps lead out of is as wide as they are together."""
+        """The size of a card: all taps start at it, and the label of the last may reach beyond it."""
         words = self.words[id]
-        taps = sum(self.labels[arrow].w + 2 * _SLOT for _, arrow in self.routes.taps.get(id, ()))
+        taps = sum(self._columns(id)[:-1]) + _SLOT
         return max(words.w + 2 * _PAD, 96.0, taps), words.h + 2 * _PAD
+
+    def _columns(self, id: str) -> list[float]:
+        """How much room the taps of a state need, side by side."""
+        return [self.labels[arrow].w + _SLOT for _, arrow in self.routes.taps.get(id, ())]
 
     def _place_row(self) -> None:
         labels = {i: self.labels[arrow] for i, arrow in self.routes.ahead.items()}
@@ -103,13 +107,13 @@ class _Layout:
         self.slots: dict[str, list[float]] = {}
         for i, id in enumerate(self.routes.row):
             w, h = self._card(id)
-            widths = [self.labels[arrow].w + 2 * _SLOT for _, arrow in self.routes.taps[id]]
+            widths = self._columns(id)
             self.cards[id] = Box(x, mid - h / 2, w, h)
-            at = x + (w - sum(widths)) / 2
+            at = x + max(0.0, (w - sum(widths)) / 2)
             self.slots[id] = [at + sum(widths[:n]) + _SLOT / 2 for n in range(len(widths))]
             x += w
-            need = labels[i].w + _GAP if i in labels else 0.0
-            x += max(_GAP + 2 * _BOX, need + 2 * _BOX)
+            between = labels[i].w + _GAP if i in labels else _GAP
+            x = max(x + between + _BOX, at + sum(widths) + _SLOT)
         for i, arrow in self.routes.ahead.items():
             one, two = (self.cards[self.routes.row[n]] for n in (i, i + 1))
             words = labels[i]
