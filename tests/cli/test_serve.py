@@ -86,6 +86,15 @@ def test_a_yaml_of_ray_is_planned_as_it_is(
         assert placed == expected
 
 
+def test_a_ray_service_is_planned_as_what_it_serves(nodeinit: Nodeinit, cluster_file: Path) -> None:
+    path = OURS / "rayservice.yaml"
+    result = nodeinit("plan", path, "--cluster", cluster_file, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert devices(found["models"]) == {"l4": 2}
+    assert len(found["ingress"]) == 1
+
+
 def test_every_yaml_of_ray_is_tried() -> None:
     files = {path.stem for path in UPSTREAM.glob("*.yaml")}
     assert files - set(EXPECTED) == {"custom_server"}

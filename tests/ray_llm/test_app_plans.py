@@ -13,7 +13,7 @@ from nodeinit.placement.application import ingress_replicas
 from nodeinit.placement.labels import NODE_ID, matches
 from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host
 from nodeinit.ray.llm.bundles import bundle_selectors, may_grow
-from nodeinit.ray.llm.deployed import matched, without_application
+from nodeinit.ray.llm.deployed import being_built, matched, without_application
 from nodeinit.ray.llm.preparing import Preparation, check_fits, prepare
 from tests import strategies
 
@@ -106,6 +106,27 @@ def test_hosts_that_could_not_hold_a_bundle_are_not_spoken_of() -> None:
     assert model.selectors == [{NODE_ID: "!l2"}]
 
 
+def test_what_serve_has_no_bundles_for_or_cannot_be_told_gets_no_selectors() -> None:
+    sizes = {"tensor_parallel_size": 8}
+    hosts = [
+        attrs.evolve(
+            host(name, 0, TPU=4, kind="TPU-V4"),
+            labels={"ray.io/tpu-slice-name": "s", "ray.io/tpu-worker-id": str(worker)},
+        )
+        for worker, name in enumerate("ab")
+    ]
+    tpu = LLMConfig(
+        model_id="m",
+        engine_kwargs=sizes,
+        accelerator_type="TPU-V4",
+        accelerator_config={"kind": "tpu", "topology": "2x2x2"},
+    )
+    (model,) = prepared(tpu, on=ClusterSnapshot((*hosts, host("cpu", 0)))).models
+    assert (model.hosts, model.selectors) == (("a", "b"), None)
+    (model,) = prepared(config(), pinning=False).models
+    assert (model.hosts, model.selectors) == (("a",), None)
+
+
 MIXED = ClusterSnapshot(
     (host("l1", 1, kind="L4"), host("l2", 4, kind="L4"), host("h", 4, kind="H100"), host("x", 4))
 )
@@ -151,6 +172,14 @@ def test_what_an_application_holds_is_free_for_its_next_version() -> None:
     assert model.hosts == ("a",)
 
 
+def test_a_builder_finds_out_what_serve_calls_the_application() -> None:
+    def build_serve_application(import_path: str, name: str) -> str | None:
+        return (lambda: being_built())()
+
+    assert build_serve_application("a:b", "llm") == "llm"
+    assert being_built() is None
+
+
 def test_a_deployment_keeps_its_selectors_while_they_leave_room() -> None:
     """Or Serve would restart replicas that nothing has changed for."""
     there = [{NODE_ID: "!in(a,b,c)"}]
@@ -171,19 +200,18 @@ def test_selectors_that_do_not_suit_any_more_are_dropped(there: list[dict[str, s
     assert model.hosts == ("a",)
 
 
-def test_what_was_noted_of_a_model_is_found_again() -> None:
-    """Prefill and decode of one model have its id both; what has no deployment any more is old."""
+def test_the_deployment_of_a_model_is_found_by_its_name() -> None:
+    """Prefill and decode of one model have its id both."""
     one, two, three = ([{NODE_ID: name}] for name in "abc")
-    noted = [["org/m-1.5", one], ["p", two], ["p", three], ["old", one], ["free", None]]
-    deployments = [
-        "LLMServer:org--m-1_5",
-        "Prefill:p",
-        "Decode:p",
-        "OpenAiIngress",
-        "LLMServer:free",
-    ]
-    configs = [config(name) for name in ("p", "org/m-1.5", "p", "p", "old", "free", "new")]
-    assert matched(noted, deployments, configs) == [two, one, three, None, None, None, None]
+    there = {
+        "OpenAiIngress": None,
+        "Decode:p": three,
+        "Prefill:p": two,
+        "LLMServer:org--m-1_5": one,
+        "LLMServer:free": None,
+    }
+    configs = [config(name) for name in ("p", "org/m-1.5", "p", "p", "free", "new")]
+    assert matched(there, configs) == [two, one, three, None, None, None]
 
 
 # -- how nodeinit gets in ----------------------------------------------------------------------------

@@ -99,11 +99,13 @@ class _Session:
         self._started = False  # Serve, by us
         self._deployed = False
         self._before: frozenset[str] = frozenset()  # applications that ran already
+        self._given: dict[str, list[Prepared]] = {}
+        self._seen: frozenset[str] = frozenset()  # the hosts, when they last were too few
 
     async def run(self) -> Served:
-        from nodeinit.ray.llm import serving
+        from nodeinit.ray.llm import board, serving
 
-        keep = False
+        keep = arrived = False
         try:
             work = await self._interrupts.first(self._up())
             if not work.done():
@@ -111,21 +113,24 @@ class _Session:
                 await asyncio.wait({work})
                 return self._result("cancelled", ExitCode.CANCELLED)
             served = work.result()
-            keep = served.exit_code is ExitCode.READY and self._wanted.stay != "hold"
-            if served.exit_code is ExitCode.READY and not keep:
+            arrived = served.exit_code is ExitCode.READY
+            keep = arrived and self._wanted.stay != "hold"
+            if arrived and not keep:
                 served = await self._hold(served)
             return served
         except NodeInitError as error:
             return self._result("failed", exit_code_of(error), reason=str(error), error=error)
         finally:
             if not keep:
-                await self._call(self._give_back, serving)
+                await self._call(self._give_back, serving, arrived)
+            for name in self._wanted.names if self._deployed else ():
+                await self._call(board.clear, name)
 
     async def _up(self) -> Served:
-        from nodeinit.ray.llm import deployed, serving
+        from nodeinit.ray.llm import board, serving
         from nodeinit.ray.llm.prefetch import prefetch
 
-        data = await self._prepared()
+        data, given = await self._prepared()
         assert self._planned is not None
         self._view.planned(self._planned)
         if not self._planned.feasible:
@@ -133,26 +138,32 @@ class _Session:
         with self._view.bringing(self._planned) as on_progress:
             brought = await prefetch(self._cluster, self._models, on_progress)
         self._view.brought(brought)
-        self._started = await self._call(serving.start, data, self._wanted.host, self._wanted.port)
+        if await self._call(serving.start, data, self._wanted.host, self._wanted.port):
+            self._started = True
+        elif not self._started and (self._wanted.host or self._wanted.port):
+            self._view.say("Serve runs already: --host and --port are not applied to it")
         self._deployed = True
+        if self._wanted.stay != "deployed":
+            for name in self._wanted.names:
+                await self._call(board.clear, name)  # of what failed before
+                await self._call(board.watch, name)
         await self._call(serving.deploy, data, self._wanted.names)
-        for name, models in self._given.items():
-            told = [(model.model_id, model.selectors) for model in models]
-            await self._call(deployed.note_selectors, name, told)
+        self._given = given
         url = await self._call(serving.address)
         if self._wanted.stay == "deployed":
             return self._result("deployed", ExitCode.READY, url=url)
         return await self._running(url)
 
-    async def _prepared(self) -> dict[str, Any]:
-        """Plan everything; answers the config for Serve."""
+    async def _prepared(self) -> tuple[dict[str, Any], dict[str, list[Prepared]]]:
+        """Plan everything; answers the config for Serve, and the models in it by application."""
         from nodeinit.ray.llm import deployed, serving
         from nodeinit.ray.llm.preparing import prepare
 
         file = self._wanted.file
         await self._call(serving.check, file.data, file.source)
         known: Mapping[str, Any] = await self._call(deployed.applications)
-        self._before = frozenset(known)
+        if not self._deployed:
+            self._before = frozenset(known)
         snapshot = await self._cluster.snapshot()
         for app in file.applications:
             snapshot = deployed.without_application(snapshot, app.name)
@@ -166,16 +177,17 @@ class _Session:
             beside=ingress_of_applications(file.applications),
             written=[entry.data.get("callback_config") for entry in entries],
             present=present,
+            pinning=deployed.takes_selectors(),
         )
         self._planned, self._models = found.planned, found.models
         for model in found.models:
             if model.reason is not None:
                 self._view.say(f"{model.model_id}: starts without nodeinit: {model.reason}")
         models = iter(found.models)
-        self._given = {
+        given = {
             app.name: list(itertools.islice(models, len(app.entries))) for app in file.applications
         }
-        return _changed(file, self._given)
+        return _changed(file, given), given
 
     async def _running(self, url: str | None) -> Served:
         """Wait until all applications run, or one of them cannot."""
@@ -201,6 +213,7 @@ class _Session:
                 apps, nodes = await self._look()
                 for app in apps:
                     self._view.progress(app, nodes[app.name])
+                await self._heal()
                 await asyncio.sleep(_WATCH)
 
         watching = await self._interrupts.first(watch())
@@ -208,23 +221,48 @@ class _Session:
         await asyncio.wait({watching})
         return served
 
+    async def _heal(self) -> None:
+        """Plan again when a host is gone that replicas are held to; Serve cannot by itself.
+
+        Once for each change of the hosts: what does not fit now may do so when one joins.
+        """
+        alive = frozenset(host.node_id for host in (await self._cluster.snapshot()).alive)
+        held = {h for models in self._given.values() for m in models if m.pinned for h in m.hosts}
+        if held <= alive or alive == self._seen:
+            return
+        self._seen = alive
+        self._view.say(f"{self._view.hosts(held - alive)} gone: planning again")
+        try:
+            served = await self._up()
+        except NodeInitError as error:
+            served = self._result("failed", ExitCode.FAILED, reason=str(error))
+        if served.exit_code is not ExitCode.READY:
+            self._view.say(f"{served.reason}; a host that joins is tried at once")
+
     async def _look(self) -> tuple[Any, dict[str, dict[str, Status]]]:
         from nodeinit.ray.llm import board, serving
 
         apps = await self._call(serving.statuses, self._wanted.names)
         nodes = {app.name: await self._call(board.read, app.name) for app in apps}
         living = {replica.replica_id for app in apps for replica in app.replicas}
+        # Of a replica that is no more, why its node failed is all that is still of interest.
         return apps, {
-            name: {key: status for key, status in found.items() if key in living}
+            name: {k: node for k, node in found.items() if k in living or node.phase == "failed"}
             for name, found in nodes.items()
         }
 
-    def _give_back(self, serving: Any) -> None:
-        """Delete what was deployed here, and end the Serve that was started here. Blocking."""
-        if self._deployed:
-            mine = list(self._wanted.names)
+    def _give_back(self, serving: Any, arrived: bool) -> None:
+        """Delete what was deployed here, and end the Serve that was started here. Blocking.
+
+        An application that ran before, and whose new version did not arrive, is left to Serve.
+        """
+        mine = [n for n in self._wanted.names if arrived or n not in self._before]
+        if self._deployed and mine:
             self._view.say(f"deleting {', '.join(mine)}")
             serving.delete(mine)
+        for name in self._wanted.names if self._deployed else ():
+            if name not in mine:
+                self._view.say(f"{name} ran before: it is left as Serve has it now")
         if self._started:
             self._view.say("stopping Serve")
             serving.shut_down()

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nodeinit.frozen import EMPTY
 from nodeinit.placement.labels import NODE_ID, matches
 from nodeinit.placement.placed import Pin, PlacementPlan
 from nodeinit.placement.serve_bundles import serve_request
@@ -35,6 +36,8 @@ def bundle_selectors(
     The bundles of a single replica go to their very hosts, those of several to any host of a plan.
     A deployment that may grow is not held to the hosts that it begins on.
     """
+    if (config.accelerator_config or EMPTY).get("topology") is not None:
+        return None  # a slice of TPUs is reserved by the replica, so Serve has no bundles for it
     bundles = serve_request(config).bundles
     own = [dict(bundle.labels) for bundle in bundles]
     pin = config.nodeinit.pin

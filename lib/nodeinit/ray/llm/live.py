@@ -36,9 +36,10 @@ def prepared_live(
     """
     if not ray.is_initialized():
         ray.init(namespace=_NAMESPACE)
+    name = app_name or deployed.being_built()
     loop = LoopThread()
     try:
-        return loop.run(_prepared(RayCluster(), configs, beside, written, app_name))
+        return loop.run(_prepared(RayCluster(), configs, beside, written, name))
     finally:
         loop.close()
 
@@ -48,15 +49,21 @@ async def _prepared(
     configs: Sequence[LLMConfig],
     beside: Sequence[Replica],
     written: Sequence[Any],
-    app_name: str | None,
+    name: str | None,
 ) -> Preparation:
     known = deployed.applications()
-    name = app_name or deployed.being_built(known)
     snapshot = await cluster.snapshot()
     if name is not None:
         snapshot = deployed.without_application(snapshot, name)
     present = deployed.present_selectors(name, known, configs)
-    ready = prepare(configs, snapshot, beside=beside, written=written, present=present)
+    pinning = deployed.takes_selectors()
+    if not pinning:
+        log.warning(
+            "this Ray Serve cannot hold deployments to hosts; where they start is Ray's choice"
+        )
+    ready = prepare(
+        configs, snapshot, beside=beside, written=written, present=present, pinning=pinning
+    )
     check_fits(ready.planned)
     for model in ready.models:
         if model.reason is not None:
@@ -68,8 +75,6 @@ async def _prepared(
         else:
             count, moved = len(brought.reports), brought.fetched
             log.info("%s is on %d hosts, %d bytes moved", brought.model_id, count, moved)
-    if name is not None:
-        deployed.note_selectors(name, [(m.model_id, m.selectors) for m in ready.models])
     return ready
 
 

@@ -16,6 +16,7 @@ from nodeinit.config.parts import STORE_VARIABLE
 from nodeinit.errors import InfeasibleError, NoCapacityError
 from nodeinit.frozen import thaw
 from nodeinit.placement.application import plan_application
+from nodeinit.placement.labels import NODE_ID
 from nodeinit.placement.planned import Planned
 from nodeinit.placement.replicas import Replica, count_of
 from nodeinit.placement.serve_bundles import serve_request
@@ -48,6 +49,11 @@ class Prepared:
     def hosts(self) -> tuple[str, ...]:
         """The hosts of its plans."""
         return tuple(dict.fromkeys(host for plan in self.plans for host in plan.hosts))
+
+    @property
+    def pinned(self) -> bool:
+        """Whether its replicas are held to hosts."""
+        return any(NODE_ID in selector for selector in self.selectors or ())
 
     @property
     def reason(self) -> str | None:
@@ -86,13 +92,15 @@ def prepare(
     beside: Sequence[Replica] = (),
     written: Sequence[Any] = (),
     present: Sequence[Selectors | None] = (),
+    pinning: bool = True,
 ) -> Preparation:
     """Plan the models of an application on a cluster, and say what Serve is to be told of each.
 
     `beside` are replicas that need room too. `written` are the `callback_config`s of the models in
     their file, and `present` the selectors of deployments that Serve has already: where they leave
     room for a plan, they are kept, since Serve restarts the replicas of a deployment whose selectors
-    change. Raises `ConfigError` for a config that cannot be served.
+    change. Without `pinning` they get none: not every Serve takes them. Raises `ConfigError` for a
+    config that cannot be served.
     """
     ways = [injection(config, written[i] if written else None) for i, config in enumerate(configs)]
     held = [_held_to(config, present[i] if present else None) for i, config in enumerate(configs)]
@@ -105,7 +113,7 @@ def prepare(
         kept = present[i] if present and held[i] is not config else None
         if _reserves_itself(written[i] if written else None):
             plans = ()  # its GPUs are not in what Serve reserves, so that may not decide where they are
-        selectors = kept or bundle_selectors(config, plans, snapshot)
+        selectors = kept or bundle_selectors(config, plans, snapshot) if pinning else None
         models.append(Prepared(config, plans, selectors, ways[i]))
     return Preparation(planned, tuple(models))
 

@@ -15,7 +15,7 @@ import attrs
 from ray import serve
 
 from nodeinit.errors import ConfigError, Fault
-from nodeinit.ray.llm import board, deployed
+from nodeinit.ray.llm import deployed
 
 _HERE = "127.0.0.1"
 
@@ -92,7 +92,7 @@ def deploy(data: Mapping[str, Any], names: Iterable[str]) -> None:
     others = [
         app["deployed_app_config"]
         for name, app in deployed.applications().items()
-        if name not in ours and app.get("deployed_app_config")
+        if name not in ours and app["status"] != "DELETING" and app.get("deployed_app_config")
     ]
     together = {**data, "applications": [*others, *data["applications"]]}
     client = _client()
@@ -107,12 +107,10 @@ def statuses(names: Iterable[str]) -> tuple[AppStatus, ...]:
 
 
 def delete(names: Sequence[str]) -> None:
-    """Delete applications, wait until they are gone, and forget what their replicas said."""
+    """Delete applications, and wait until they are gone."""
     for name in names:
         with contextlib.suppress(serve.exceptions.RayServeException):  # Serve itself is gone
             serve.delete(name)
-        board.clear(name)
-        deployed.forget_selectors(name)
 
 
 def shut_down() -> None:
