@@ -18,10 +18,13 @@ from nodeinit.errors import ConfigError, Fault
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write; its suffix is the format (.svg, .mmd, .dot, .md, .json). Default: stdout.",
+    help="The file to write; its suffix is the format (.svg, .html, .mmd, .dot, .md, .json; "
+    "by Graphviz .png, .pdf). Default: stdout.",
 )
 @click.option(
-    "--format", "format_", help="The format: mmd (Mermaid, the default), svg, dot, md or json."
+    "--format",
+    "format_",
+    help="The format: mmd (Mermaid, the default), svg, html, dot, md or json.",
 )
 @click.option(
     "--run",
