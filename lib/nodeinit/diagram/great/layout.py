@@ -54,9 +54,8 @@ class _Layout:
         self.rails: list[Rail] = []
 
     def made(self) -> Layout:
-        self.left = MARGIN + AROUND * sum(
-            arrow.target in self.routes.at for arrow in self.routes.under
-        )
+        around = sum(arrow.target in self.routes.at for arrow in self.routes.under)
+        self.left = MARGIN + (AROUND * (around + 1) if around else 0.0)
         self.row_top = 0.0  # all heights are from here on, until it is known how high lanes reach
         self._place_row()
         self._rails()
