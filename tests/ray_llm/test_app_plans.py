@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import attrs
@@ -12,6 +13,8 @@ from nodeinit.errors import ConfigError, InfeasibleError, NoCapacityError
 from nodeinit.placement.application import ingress_replicas
 from nodeinit.placement.labels import NODE_ID, matches
 from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host
+from nodeinit.ray import llm
+from nodeinit.ray.llm import live
 from nodeinit.ray.llm.bundles import bundle_selectors, may_grow
 from nodeinit.ray.llm.deployed import being_built, matched, without_application
 from nodeinit.ray.llm.preparing import Preparation, check_fits, prepare
@@ -212,6 +215,18 @@ def test_the_deployment_of_a_model_is_found_by_its_name() -> None:
     }
     configs = [config(name) for name in ("p", "org/m-1.5", "p", "p", "free", "new")]
     assert matched(there, configs) == [two, one, three, None, None, None]
+
+
+@pytest.mark.parametrize("name", [name for name in llm.__all__ if name.endswith("_app")])
+def test_serve_takes_the_builders(name: str) -> None:
+    """It calls one with a dictionary, and refuses any that has a second parameter."""
+    assert len(inspect.signature(getattr(llm, name)).parameters) == 1
+
+
+def test_what_is_replaced_is_known_while_it_is_built() -> None:
+    with llm.replacing("llm"):
+        assert live.REPLACED.get() == "llm"
+    assert live.REPLACED.get() is None
 
 
 # -- how nodeinit gets in ----------------------------------------------------------------------------

@@ -23,9 +23,11 @@ import yaml
 
 from nodeinit.config import LLMConfig
 from nodeinit.download.tiny_model import make_tiny_model
+from nodeinit.errors import NoCapacityError
 from nodeinit.placement.labels import NODE_ID
 from nodeinit.ray import RayCluster, records
-from nodeinit.ray.llm import deployed
+from nodeinit.ray.llm import deployed, replacing
+from nodeinit.ray.llm.live import prepared_live
 from tests.cli.real import Program, wait_until
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
@@ -327,6 +329,12 @@ def test_a_builder_in_a_serve_config_plans_where_serve_builds(
         assert at_rest.hosts is not None
         others = [host for host in at_rest.hosts.node_ids if host not in first["hosts"]]
         with taken(others):
+            model = [LLMConfig.from_dict(data["applications"][0]["args"]["llm_configs"][0])]
+            with pytest.raises(NoCapacityError):
+                prepared_live(model)
+            with replacing("app"):
+                (again,) = prepared_live(model).models
+            assert (list(again.hosts), again.selectors) == (first["hosts"], found)
             served.deploy(data, ["app"])
             assert wait_until(lambda: changed(port, first["replica"]), PATIENCE), status()
             assert ask(port)["hosts"] == first["hosts"]

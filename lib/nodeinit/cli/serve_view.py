@@ -116,7 +116,7 @@ class Bringing:
 
 def _told(node: Status) -> str:
     """A node in a few words, in steps that are worth a line."""
-    text = node.phase
+    text = "ready, the engine starts" if node.ready else node.phase
     if node.attempt > 1:
         text += f" (attempt {node.attempt} of {node.attempts})"
     progress = node.progress

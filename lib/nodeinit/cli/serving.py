@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import attrs
 
 from nodeinit.cli import cluster
 from nodeinit.cli.cluster import Where
-from nodeinit.cli.errors import ExitCode, exit_code_of
+from nodeinit.cli.errors import ExitCode, debugging, exit_code_of
 from nodeinit.cli.serve_view import ServeView
 from nodeinit.cli.signals import Interrupts
 from nodeinit.clusters.base import Cluster
@@ -25,6 +26,7 @@ from nodeinit.placement.planned import Planned
 if TYPE_CHECKING:
     from nodeinit.ray.llm.preparing import Prepared
 
+_ERROR = re.compile(r"^[A-Za-z_][\w.]*: (?!Traceback)", re.MULTILINE)
 _POLL = 0.5  # seconds between two questions how far Serve is
 _WATCH = 2.0  # the same, once everything runs
 
@@ -195,7 +197,7 @@ class _Session:
             apps, nodes = await self._look()
             for app in apps:
                 self._view.progress(app, nodes[app.name])
-                why = _hopeless(nodes[app.name], app.status, app.message)
+                why = hopeless(nodes[app.name], app.status, app.message)
                 if why is not None:
                     code, text = why
                     return self._result("failed", code, reason=f"{app.name}: {text}")
@@ -284,14 +286,18 @@ def _changed(file: ServeFile, given: Mapping[str, Sequence[Prepared]]) -> dict[s
     return {**file.data, "applications": applications}
 
 
-def _hopeless(
-    nodes: Mapping[str, Status], status: str, message: str
-) -> tuple[ExitCode, str] | None:
+def hopeless(nodes: Mapping[str, Status], status: str, message: str) -> tuple[ExitCode, str] | None:
     """Why an application will never run, if that is so: its node says why sooner than Serve gives up."""
     for node in nodes.values():
         if node.phase == "failed" and node.reason is not None and not node.reason.temporary:
             infeasible = node.reason.code == "infeasible"
             return ExitCode.INFEASIBLE if infeasible else ExitCode.FAILED, node.reason.message
     if status == "DEPLOY_FAILED":
-        return ExitCode.FAILED, message or "Serve could not deploy it"
+        return ExitCode.FAILED, last_error(message) or "Serve could not deploy it"
     return None
+
+
+def last_error(message: str) -> str:
+    """What the last exception of Serve's tracebacks says; all of them with `--debug`."""
+    errors = [*_ERROR.finditer(message)]
+    return message[errors[-1].start() :] if errors and not debugging() else message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import ray
@@ -21,13 +22,15 @@ log = logging.getLogger("nodeinit.ray.llm")
 
 _NAMESPACE = "serve"
 
+REPLACED: ContextVar[str | None] = ContextVar("replaced", default=None)
+"""The application that is built anew, where Serve's own build does not say so."""
+
 
 def prepared_live(
     configs: Sequence[LLMConfig],
     *,
     beside: Sequence[Replica] = (),
     written: Sequence[Any] = (),
-    app_name: str | None = None,
 ) -> Preparation:
     """Plan an application and bring its models to the hosts of the plan. Blocking.
 
@@ -36,7 +39,7 @@ def prepared_live(
     """
     if not ray.is_initialized():
         ray.init(namespace=_NAMESPACE)
-    name = app_name or deployed.being_built()
+    name = REPLACED.get() or deployed.being_built()
     loop = LoopThread()
     try:
         return loop.run(_prepared(RayCluster(), configs, beside, written, name))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -57,8 +57,8 @@ def start(data: Mapping[str, Any], host: str | None, port: int | None) -> bool:
         options["grpc_options"] = dict(data["grpc_options"])
     if data.get("logging_config"):
         options["logging_config"] = dict(data["logging_config"])
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells stderr what it does
-    serve.start(**options)
+    with _quietly():
+        serve.start(**options)
     return True
 
 
@@ -109,7 +109,8 @@ def statuses(names: Iterable[str]) -> tuple[AppStatus, ...]:
 def delete(names: Sequence[str]) -> None:
     """Delete applications, and wait until they are gone."""
     for name in names:
-        with contextlib.suppress(serve.exceptions.RayServeException):  # Serve itself is gone
+        # Serve itself may be gone.
+        with _quietly(), contextlib.suppress(serve.exceptions.RayServeException):
             serve.delete(name)
 
 
@@ -127,6 +128,18 @@ def address() -> str | None:
     host = http.get("host") or _HERE
     shown = _HERE if host in ("0.0.0.0", "::") else host
     return f"http://{shown}:{http.get('port', 8000)}"
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Serve tells stderr what it does."""
+    logger = logging.getLogger("ray.serve")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _client() -> Any:
