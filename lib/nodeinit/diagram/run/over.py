@@ -36,7 +36,7 @@ def overlay(run: RunRecord) -> Overlay:
             id = ids[step.before.state]
             if culprit and id in states and id != over.now:
                 states[id] = f"{over.states[id]}: {culprit}"
-    if run.snapshot is not None and run.machine.phase(run.state) is not None:
+    if run.machine.phase(run.state) is not None:
         tries, attempts = count(run.snapshot.tries, run.state), run.policy.of(run.state).attempts
         states[over.now] = f"now, try {tries} of {attempts}"
         if (progress := progress_of(run)) is not None:

@@ -31,12 +31,14 @@ td:last-child{white-space:pre-line;overflow-wrap:anywhere;min-width:16em;padding
 """
 
 
-def run_html(run: RunRecord, script: str = "", more: Markup | None = None) -> str:
-    """The text of the page. `script` and `more` are ours: what a page that is kept up has besides."""
-    top = headline(run)
-    title = f"{top.state}: {run.name or run.machine.name}"
-    body = joined(tag("main", content(run), markup=True), *([more] if more else []))
-    return page(title, body, STYLE, script)
+def run_html(run: RunRecord) -> str:
+    """The text of the page."""
+    return page(title_of(run), tag("main", content(run), markup=True), STYLE)
+
+
+def title_of(run: RunRecord) -> str:
+    """What a browser calls the page: the state first."""
+    return f"{run.state}: {run.name or run.machine.name}"
 
 
 def content(run: RunRecord) -> Markup:
