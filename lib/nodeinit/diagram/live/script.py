@@ -13,7 +13,7 @@ SCRIPT = """
     main.innerHTML = html;
     main.querySelectorAll(".scroll").forEach(function (e, n) { e.scrollLeft = old[n] || 0; });
     var state = main.querySelector(".state");
-    if (state) { document.title = state.textContent + document.title.replace(/^[^:]*/, ""); }
+    if (state) { document.title = state.dataset.title; }
     over = ended;
     say(over ? "" : "live");
   }

@@ -45,7 +45,7 @@ def content(run: RunRecord) -> Markup:
     """What stands on the page: all that changes while a run goes on."""
     machine = Markup(machine_of_run(run))
     parts = [
-        _top(headline(run)),
+        _top(headline(run), title_of(run)),
         tag("div", machine, markup=True, class_="scroll picture machine", tabindex=0),
         tag("h2", "Timeline"),
         *(_for(kind, timeline_svg(run, width=width)) for kind, width in WIDTHS.items()),
@@ -66,8 +66,10 @@ def run_fragment(run: RunRecord) -> str:
     return joined(tag("p", tag("b", top.sentence), markup=True), *found)
 
 
-def _top(top: Headline) -> Markup:
-    said = joined(tag("span", top.state, class_=f"state {top.look}"), text(top.sentence))
+def _top(top: Headline, title: str) -> Markup:
+    said = joined(
+        tag("span", top.state, class_=f"state {top.look}", data_title=title), text(top.sentence)
+    )
     parts = [tag("h1", said, markup=True)]
     if top.more:
         parts.append(tag("p", top.more, class_="more mute"))
