@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
@@ -22,8 +23,9 @@ from nodeinit.download.sources.taxonomy import Asked, by_status, code_in
 from nodeinit.download.sources.web import delay_of
 from nodeinit.errors import PermanentError, TemporaryError
 
-PIECE = 64 * 1024
-"""Bytes that are waited for at once: small enough to hear of every byte soon."""
+_PIECE = 64 * 1024  # bytes that are waited for at once: small enough to hear of every byte soon
+_MOST = 256 * 1024  # and where these come fast, large enough to ask seldom
+_FAST = 0.05  # seconds
 
 _REDIRECTS = 5
 _MOST_OF_AN_ERROR = 64 * 1024  # bytes of its body
@@ -58,6 +60,7 @@ class HttpRange:
     ) -> None:
         self._asked = asked
         self._left = max(file.size - offset, 0) if length is None else length
+        self._piece = _PIECE
         self._exchange: Exchange | None = None
         if self._left:
             # A server without ranges can still give a whole file.
@@ -65,14 +68,16 @@ class HttpRange:
             self._exchange = ask_for(get, file, part, asked, settings)
 
     def readinto(self, buffer: memoryview) -> int:
-        """Put the next bytes into a buffer, and answer how many: at most 64 KiB, none at the end.
+        """Put the next bytes into a buffer, and answer how many: some, none at the end.
 
         Raises `TemporaryError` if the connection breaks off before all bytes have come.
         """
         if not self._left or self._exchange is None:
             return 0
+        began = time.monotonic()
         with explaining(self._asked, "stalled", "the server sent no byte for too long"):
-            count = self._exchange.readinto(buffer[: min(self._left, PIECE)])
+            count = self._exchange.readinto(buffer[: min(self._left, self._piece)])
+        self._piece = _MOST if time.monotonic() - began < _FAST else _PIECE
         if not count:
             raise TemporaryError(
                 self._asked.failed("unavailable", f"{self._left} bytes have not come")
@@ -82,7 +87,7 @@ class HttpRange:
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; see `readinto`."""
-        buffer = bytearray(min(size, PIECE))
+        buffer = bytearray(min(size, _PIECE))
         return bytes(buffer[: self.readinto(memoryview(buffer))])
 
     def close(self) -> None:
