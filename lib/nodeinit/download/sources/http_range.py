@@ -28,6 +28,7 @@ _MOST = 256 * 1024  # and where these come fast, large enough to ask seldom
 _FAST = 0.05  # seconds
 
 _REDIRECTS = 5
+_SKEW = 300.0  # seconds
 _MOST_OF_AN_ERROR = 64 * 1024  # bytes of its body
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -167,6 +168,15 @@ def _refused(answer: Exchange, asked: Asked, get: Get) -> Exception:
                 remedy="set AWS_REGION to the bucket's region",
             )
         )
+    if answer.status == 403 and (late := _clock_error(answer.header("Date"))):
+        return PermanentError(
+            asked.failed(
+                "auth",
+                f"the server's clock says otherwise than this host's, by {late / 60:.0f} minutes, and "
+                f"signatures hold for a time (HTTP 403{f' {code}' if code else ''})",
+                remedy="set the clock of this host",
+            )
+        )
     delay = delay_of(answer.header("Retry-After"))
     return by_status(attrs.evolve(asked, delay=None), answer.status, code, delay)
 
@@ -193,6 +203,15 @@ def _check(
         size = answer.header("Content-Length")
     if (size not in ("", "*") and size != str(file.size)) or (file.version and now != file.version):
         raise by_status(asked, 412)
+
+
+def _clock_error(date: str) -> float:
+    """Seconds between a server's clock and ours, if that is more than signatures allow; else 0."""
+    try:
+        late = abs(time.time() - parsedate_to_datetime(date).timestamp()) if date else 0.0
+    except ValueError:
+        return 0.0
+    return late if late > _SKEW else 0.0
 
 
 def _modified(text: str) -> str | None:
