@@ -39,7 +39,7 @@ def config(name: str = "m", tp: int = 1, *, pin: str | None = None, **more: Any)
 
 def prepared(*configs: LLMConfig, on: ClusterSnapshot = FOUR, **more: Any) -> Preparation:
     found = prepare(configs, on, **more)
-    check_fits(found.planned)
+    check_fits(found)
     return found
 
 
@@ -154,6 +154,22 @@ def test_what_never_fits_says_so_first() -> None:
         prepared(config("m", 2), on=taken)
     with pytest.raises(InfeasibleError, match="n#1 does not fit: needs 8 GPUs"):
         prepared(config("m", 2), config("n", 8), on=taken)
+
+
+def test_what_is_left_to_ray_may_come_to_fit_when_the_cluster_grows() -> None:
+    small = ClusterSnapshot((host("a", 2, free_cpu=0),))
+    ingress = ingress_replicas("build_openai_app", [config()], {})
+    found = prepared(config(tp=2, pin="none"), on=small, beside=ingress)
+    assert not found.planned.feasible
+    assert (found.models[0].plans, found.models[0].selectors) == ((), None)
+    with pytest.raises(NoCapacityError, match="^n#1, OpenAiIngress#1 do not fit: "):
+        prepared(config(tp=2, pin="none"), config("n"), on=small, beside=ingress)
+
+
+def test_hosts_that_the_user_names_stay_named() -> None:
+    labels = {"nodeinit": {"labels": {NODE_ID: "in(b,c)"}}}
+    (model,) = prepared(LLMConfig(model_id="m", experimental_configs=labels)).models
+    assert (model.hosts, model.selectors) == (("b",), [{NODE_ID: "in(b,c)"}])
 
 
 # -- what Serve runs already ------------------------------------------------------------------------

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -24,7 +23,7 @@ from nodeinit.placement.application import ingress_of_applications
 from nodeinit.placement.planned import Planned
 
 if TYPE_CHECKING:
-    from nodeinit.ray.llm.preparing import Prepared
+    from nodeinit.ray.llm.preparing import Preparation, Prepared
 
 _ERROR = re.compile(r"^[A-Za-z_][\w.]*: (?!Traceback)", re.MULTILINE)
 _POLL = 0.5  # seconds between two questions how far Serve is
@@ -101,7 +100,7 @@ class _Session:
         self._started = False  # Serve, by us
         self._deployed = False
         self._before: frozenset[str] = frozenset()  # applications that ran already
-        self._given: dict[str, list[Prepared]] = {}
+        self._given: Sequence[Prepared] = ()  # what Serve was told of the models
         self._seen: frozenset[str] = frozenset()  # the hosts, when they last were too few
 
     async def run(self) -> Served:
@@ -132,14 +131,20 @@ class _Session:
         from nodeinit.ray.llm import board, serving
         from nodeinit.ray.llm.prefetch import prefetch
 
-        data, given = await self._prepared()
-        assert self._planned is not None
-        self._view.planned(self._planned)
-        if not self._planned.feasible:
+        found = await self._prepared()
+        self._planned = found.planned
+        self._view.planned(found.planned)
+        if found.refused:
             return self._result("infeasible", ExitCode.INFEASIBLE, reason="it does not fit")
-        with self._view.bringing(self._planned) as on_progress:
-            brought = await prefetch(self._cluster, self._models, on_progress)
+        if not found.planned.feasible:
+            self._view.say("what does not fit now is left to Ray (pin: none)")
+        for model in found.models:
+            if model.reason is not None:
+                self._view.say(f"{model.model_id}: starts without nodeinit: {model.reason}")
+        with self._view.bringing(found.planned) as on_progress:
+            brought = await prefetch(self._cluster, found.models, on_progress)
         self._view.brought(brought)
+        data = _changed(self._wanted.file, found.models)
         if await self._call(serving.start, data, self._wanted.host, self._wanted.port):
             self._started = True
         elif not self._started and (self._wanted.host or self._wanted.port):
@@ -150,14 +155,14 @@ class _Session:
                 await self._call(board.clear, name)  # of what failed before
                 await self._call(board.watch, name)
         await self._call(serving.deploy, data, self._wanted.names)
-        self._given = given
+        self._given = found.models
         url = await self._call(serving.address)
         if self._wanted.stay == "deployed":
             return self._result("deployed", ExitCode.READY, url=url)
         return await self._running(url)
 
-    async def _prepared(self) -> tuple[dict[str, Any], dict[str, list[Prepared]]]:
-        """Plan everything; answers the config for Serve, and the models in it by application."""
+    async def _prepared(self) -> Preparation:
+        """Plan all applications of the file, beside what else is on the cluster."""
         from nodeinit.ray.llm import deployed, serving
         from nodeinit.ray.llm.preparing import prepare
 
@@ -173,7 +178,7 @@ class _Session:
         present: list[Any] = []
         for app in file.applications:
             present += await self._call(deployed.present_selectors, app.name, known, app.configs)
-        found = prepare(
+        return prepare(
             file.configs,
             snapshot,
             beside=ingress_of_applications(file.applications),
@@ -181,15 +186,6 @@ class _Session:
             present=present,
             pinning=deployed.takes_selectors(),
         )
-        self._planned, self._models = found.planned, found.models
-        for model in found.models:
-            if model.reason is not None:
-                self._view.say(f"{model.model_id}: starts without nodeinit: {model.reason}")
-        models = iter(found.models)
-        given = {
-            app.name: list(itertools.islice(models, len(app.entries))) for app in file.applications
-        }
-        return _changed(file, given), given
 
     async def _running(self, url: str | None) -> Served:
         """Wait until all applications run, or one of them cannot."""
@@ -229,7 +225,7 @@ class _Session:
         Once for each change of the hosts: what does not fit now may do so when one joins.
         """
         alive = frozenset(host.node_id for host in (await self._cluster.snapshot()).alive)
-        held = {h for models in self._given.values() for m in models if m.pinned for h in m.hosts}
+        held = {host for model in self._given if model.pinned for host in model.hosts}
         if held <= alive or alive == self._seen:
             return
         self._seen = alive
@@ -273,15 +269,12 @@ class _Session:
         return Served(state, code, self._planned, **more)
 
 
-def _changed(file: ServeFile, given: Mapping[str, Sequence[Prepared]]) -> dict[str, Any]:
+def _changed(file: ServeFile, models: Iterable[Prepared]) -> dict[str, Any]:
     """The config of a file with its models prepared."""
-    applications = list(file.data["applications"])
+    applications, left = list(file.data["applications"]), iter(models)
     for app in file.applications:
         one = applications[app.index]
-        entries = {
-            entry.place: {**entry.data, **model.changes}
-            for entry, model in zip(app.entries, given[app.name], strict=True)
-        }
+        entries = {entry.place: {**entry.data, **next(left).changes} for entry in app.entries}
         applications[app.index] = {**one, "args": with_entries(one["args"], entries)}
     return {**file.data, "applications": applications}
 

@@ -45,6 +45,8 @@ def bundle_selectors(
         together = len(plans) > 1 or pin == Pin.HOSTS
         everywhere = tuple(dict.fromkeys(host for plan in plans for host in plan.hosts))
         for i, (bundle, selector) in enumerate(zip(bundles, own, strict=True)):
+            if NODE_ID in selector:  # the user's own, which the plan obeys
+                continue
             hosts = everywhere if together else (plans[0].node_ids[i],)
             others = () if pin is not None else _others(bundle, hosts, snapshot)
             condition = _one_of(hosts) if pin is not None else _none_of(others)

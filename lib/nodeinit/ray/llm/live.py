@@ -67,7 +67,9 @@ async def _prepared(
     ready = prepare(
         configs, snapshot, beside=beside, written=written, present=present, pinning=pinning
     )
-    check_fits(ready.planned)
+    check_fits(ready)
+    for replica, why in ready.planned.refused:
+        log.warning("%s does not fit now, and is left to Ray (pin: none): %s", replica.name, why)
     for model in ready.models:
         if model.reason is not None:
             log.warning("%s: its replicas start without nodeinit: %s", model.model_id, model.reason)

@@ -16,7 +16,9 @@ from nodeinit.config.parts import STORE_VARIABLE
 from nodeinit.errors import InfeasibleError, NoCapacityError
 from nodeinit.frozen import thaw
 from nodeinit.placement.application import plan_application
+from nodeinit.placement.explain import Infeasible
 from nodeinit.placement.labels import NODE_ID
+from nodeinit.placement.placed import Pin
 from nodeinit.placement.planned import Planned
 from nodeinit.placement.replicas import Replica, count_of
 from nodeinit.placement.serve_bundles import serve_request
@@ -84,6 +86,21 @@ class Preparation:
     planned: Planned
     models: tuple[Prepared, ...]
 
+    @property
+    def refused(self) -> tuple[tuple[Replica, Infeasible], ...]:
+        """The replicas that must have a place and have none.
+
+        Of a model that is not pinned nothing must: its hosts may only come when it is asked for, on
+        a cluster that grows. Nor must the ingress, if there is no other model.
+        """
+        loose = {m.model_id for m in self.models if m.config.nodeinit.pin == Pin.NONE}
+        waits = bool(self.models) and all(m.model_id in loose for m in self.models)
+        return tuple(
+            (replica, why)
+            for replica, why in self.planned.refused
+            if not (waits if replica.is_ingress else replica.model_id in loose)
+        )
+
 
 def prepare(
     configs: Sequence[LLMConfig],
@@ -118,17 +135,21 @@ def prepare(
     return Preparation(planned, tuple(models))
 
 
-def check_fits(planned: Planned) -> None:
-    """Raise what explains the first replica that has no place.
+def check_fits(found: Preparation) -> None:
+    """Raise what explains the replicas that must have a place and have none.
 
-    `NoCapacityError` if it would have one when others are gone, else `InfeasibleError`.
+    `NoCapacityError` if they would have one when others are gone, else `InfeasibleError`.
     """
-    if planned.feasible:
-        return
-    reasons = {why: f"{replica.name} does not fit: {why}" for replica, why in planned.refused}
-    lasting = [why for why in reasons if not why.temporary]
-    text = "\n".join(reasons[why] for why in reasons)
-    raise (InfeasibleError if lasting else NoCapacityError)(text)
+    alike: dict[Infeasible, list[str]] = {}
+    for replica, why in found.refused:
+        alike.setdefault(why, []).append(replica.name)
+    if alike:
+        told = (
+            f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not fit: {why}"
+            for why, names in alike.items()
+        )
+        lasting = any(not why.temporary for why in alike)
+        raise (InfeasibleError if lasting else NoCapacityError)("\n".join(told))
 
 
 def plans_of(configs: Sequence[LLMConfig], planned: Planned) -> Iterator[tuple[PlacementPlan, ...]]:
