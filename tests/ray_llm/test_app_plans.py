@@ -162,7 +162,7 @@ def test_what_is_left_to_ray_may_come_to_fit_when_the_cluster_grows() -> None:
     found = prepared(config(tp=2, pin="none"), on=small, beside=ingress)
     assert not found.planned.feasible
     assert (found.models[0].plans, found.models[0].selectors) == ((), None)
-    with pytest.raises(NoCapacityError, match="^n#1, OpenAiIngress#1 do not fit: "):
+    with pytest.raises(NoCapacityError, match=r"^n#1, OpenAiIngress#1 do not fit: "):
         prepared(config(tp=2, pin="none"), config("n"), on=small, beside=ingress)
 
 
@@ -201,7 +201,7 @@ def test_a_builder_finds_out_what_serve_calls_the_application() -> None:
 
 def test_a_deployment_keeps_its_selectors_while_they_leave_room() -> None:
     """Or Serve would restart replicas that nothing has changed for."""
-    there = [{NODE_ID: "!in(a,b,c)"}]
+    there = [{NODE_ID: "!in(a,b,c,gone)"}]
     (model,) = prepared(config(), present=[there]).models
     assert (model.hosts, model.selectors) == (("d",), there)
     full = ClusterSnapshot((host("a", 4), host("d", 4, 0)))
