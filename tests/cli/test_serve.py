@@ -171,6 +171,8 @@ Traceback (most recent call last):
   File "application_state.py", line 926, in _reconcile_build_app_task
     serialized = ray.get(
 ray.exceptions.RayTaskError(RuntimeError): ray::build_serve_application() (pid=3665)
+KeyError: 'm'
+The above exception was the direct cause of the following exception:
 RuntimeError: Traceback (most recent call last):
   File "application_state.py", line 1736, in build_serve_application
 nodeinit.errors.NoCapacityError: m#1 does not fit: needs 4 GPUs
