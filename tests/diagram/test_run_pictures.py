@@ -157,7 +157,7 @@ def test_a_journal_without_notes_is_drawn_too(runs: dict[str, RunRecord]) -> Non
         ("cancelled", ["not needed", "Planned, not reserved"]),
         ("displaced", ["#4 at 45.6 s", "thief-0", "the hosts of the plan cannot give"]),
         ("infeasible", ["there is room for 2", "There is no plan", "NO_RESOURCES"]),
-        ("lost", ["host 00000000000000000000000000000000 died", "a long time, cut short"]),
+        ("lost", ["host gpu-1 died", "a long time, cut short"]),
         ("retried", ["try 3", "fetch failed for the moment"]),
     ],
 )
@@ -354,3 +354,13 @@ def test_bars_are_on_the_page_and_beside_each_other(
         assert 0 <= left < right <= w + 0.1 and 0 <= top < bottom <= h + 0.1
     texts = [t for t in root.iter(f"{SVG}text") if t.get("text-anchor") != "end"]
     assert all(0 <= float(text.get("x", 0)) <= w for text in texts)
+
+
+@pytest.mark.slow
+def test_the_journal_of_a_host_that_flaps_ten_thousand_steps(tmp_path: Path) -> None:
+    run = read_run(scripts.flapping(tmp_path / "flapping.jsonl"))
+    assert len(run.steps) >= 10_000
+    harmless(run)
+    assert len(run.to_svg()) < 400_000 and len(run.to_html()) < 400_000
+    lost = sum(step.occurred.event is Event.LOST for step in run.steps)
+    assert f"lost {lost - 24} times" in Elements(run.to_html()).said.replace(",", "")

@@ -10,8 +10,8 @@ from rich.text import Text
 from nodeinit.cli.bars import HostBars
 from nodeinit.cli.lines import shortened
 from nodeinit.cli.spine import Seen, spine
-from nodeinit.fsm.events import Frame
-from nodeinit.fsm.snapshot import count
+from nodeinit.fsm.events import FINALS, Frame
+from nodeinit.fsm.snapshot import Step, count
 
 
 def display(run: Seen, elapsed: float, bars: HostBars, hint: str = "") -> Group:
@@ -20,6 +20,16 @@ def display(run: Seen, elapsed: float, bars: HostBars, hint: str = "") -> Group:
     if hint:
         parts.append(Text(f"  {hint}", "bold"))
     return Group(*parts)
+
+
+def setback(step: Step) -> str | None:
+    """A line about a step that threw a run back, which stays to be read; `None` of any other."""
+    if not step.accepted or step.before.state == step.after.state:
+        return None
+    why = step.after.reason if step.after.reason is not step.before.reason else None
+    if why is None or not why.temporary or step.after.state == Frame.RELEASING:
+        return None
+    return f"{step.at:.1f} s  {why}"
 
 
 def _notes(run: Seen) -> Iterator[Text]:
@@ -37,8 +47,9 @@ def _notes(run: Seen) -> Iterator[Text]:
         parts.append(f"giving back {len(now.held)}")
     if parts:
         yield Text(f"  {', '.join(parts)}", style="yellow")
-    if now.reason is not None and now.state != Frame.READY:
-        yield Text(f"  last setback: {now.reason}", style="yellow")
+    if now.reason is not None and now.state != Frame.READY and now.reason.code != "released":
+        what = "why" if now.state in FINALS else "last setback"
+        yield Text(f"  {what}: {now.reason}", style="yellow")
     refused = next((step for step in reversed(run.steps) if not step.accepted), None)
     if refused is not None:
         event, where = refused.occurred.event, refused.before.state

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
+from rich.text import Text
 
 from nodeinit.cli.bars import HostBars
-from nodeinit.cli.display import display
+from nodeinit.cli.display import display, setback
 from nodeinit.cli.errors import ExitCode
 from nodeinit.cli.names import HostNames
 from nodeinit.cli.outcome import Outcome
@@ -71,9 +72,8 @@ class LiveView(View):
         if not step.accepted or step.before.state == step.after.state:
             return
         self._bars.clear()
-        setback = step.after.reason if step.after.reason is not step.before.reason else None
-        if setback is not None and setback.temporary and step.after.state != Frame.RELEASING:
-            self._console.print(f"{step.at:.1f} s  {setback}", style="yellow", soft_wrap=True)
+        if (line := setback(step)) is not None:
+            self._console.print(Text(line, "yellow"), soft_wrap=True)
 
     def progress(self, progress: Progress) -> None:
         """Move the bar of a host; how they fetch, and why, stays to be read."""

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from nodeinit.cli.bars import HostBars
 from nodeinit.cli.consoles import console
-from nodeinit.cli.display import display
+from nodeinit.cli.display import display, setback
 from nodeinit.cli.lines import step_lines
 from nodeinit.cli.machines import find_machine
 from nodeinit.cli.names import HostNames
@@ -128,6 +128,8 @@ class _Screen:
             if step.before.state != step.after.state:
                 self._bars.clear()
                 since = step.at
+            if (line := setback(step)) is not None:
+                self._out.print(Text(line, "yellow"), soft_wrap=True)
         for note in run.notes[notes:]:
             if note.kind == "cluster":
                 self._bars.names = HostNames(_cluster(note))

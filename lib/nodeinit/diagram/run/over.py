@@ -43,7 +43,8 @@ def overlay(run: RunRecord) -> Overlay:
             states[over.now] += f", {progress.short}"
     fits = {id: fitted(visible(text), 11, _ROOM, bold=True) for id, text in states.items()}
     arrows = {arrow: _brief(text) for arrow, text in over.arrows.items()}
-    return attrs.evolve(over, arrows=arrows, states=fits)
+    notes = tuple(" ".join(note.replace("\\n", " ").split()) for note in over.notes)
+    return attrs.evolve(over, arrows=arrows, states=fits, notes=notes)
 
 
 def _brief(times: str) -> str:

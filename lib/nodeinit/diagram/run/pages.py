@@ -20,7 +20,7 @@ font-size:.72em;vertical-align:.12em;text-transform:uppercase;letter-spacing:.03
 dl{display:flex;flex-wrap:wrap;gap:.2em 1.6em;margin:.4em 0}dl div{display:flex;gap:.5em}
 dt{color:var(--mute)}dd{margin:0}
 progress{width:min(100%,32em);height:.9em;accent-color:var(--now);vertical-align:middle}
-.machine svg{max-width:max(100%,1180px)!important}
+.machine svg{max-width:max(100%,1060px)!important}
 td,th{overflow-wrap:normal;white-space:pre}
 td:last-child{white-space:pre-line;overflow-wrap:anywhere;min-width:16em;padding-right:0}
 .middle,.narrow{display:none}
