@@ -55,11 +55,16 @@ class LivePage:
     ) -> None:
         self._look = look
         self._path = path
-        self.server = PageServer() if serve else None
+        self.server: PageServer | None = None
         self._touched = threading.Event()
         self._closing = threading.Event()
         self._failed = ""
-        self._show(_NOTHING, waiting_html(time.time()), over=False)  # a bad path is said at once
+        waiting = waiting_html(time.time())
+        if path is not None:
+            write_text(path, waiting)  # before anything is started: a bad path is said at once
+        if serve:
+            self.server = PageServer()
+            self.server.publish(waiting, _NOTHING, over=False)
         self._thread = threading.Thread(target=self._keep, name="nodeinit-drawing", daemon=True)
         self._thread.start()
 
