@@ -1,18 +1,24 @@
-"""Whatever the tests wrote into a journal has to replay to the same end.
+"""Whatever the tests wrote into a journal has to replay to the same end; and the Ray they share.
 
 A test that spoils a journal on purpose calls it `spoilt…jsonl`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from nodeinit.errors import JournalError, NodeInitError
 from nodeinit.fsm.journal import read_journal, replay
 from nodeinit.fsm.registry import load_machine
+from tests.shared_ray import GPUS, HOSTS
+
+if TYPE_CHECKING:
+    from nodeinit.ray import RayCluster
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,6 +27,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="play all scenarios of tests/testing/test_real_ray.py, not a dozen",
     )
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """One real Ray with several hosts for all tests of a process: a start takes seconds."""
+    from nodeinit.ray import RayCluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NODEINIT_STORE", str(tmp_path_factory.mktemp("default store")))
+        cluster = RayCluster.simulated(hosts=HOSTS, gpus_per_host=GPUS)
+        yield cluster
+        asyncio.run(cluster.close())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""One real Ray with several hosts for all tests of this folder; a start takes seconds."""
+"""What tests on the shared Ray (see `tests/conftest.py`) need; it is at rest before and after each."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from nodeinit.download.tiny_model import make_tiny_model
 from nodeinit.placement.topology import UNIT, Bundle, PlacementPlan
 from nodeinit.ray import RayCluster, group_rows
 from nodeinit.ray import groups as ray_groups
+from tests.shared_ray import GPUS
 
 T = TypeVar("T")
-GPUS = 8
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,15 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             item.add_marker(pytest.mark.ray)
             item.add_marker(pytest.mark.timeout(120))
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NODEINIT_STORE", str(tmp_path_factory.mktemp("default store")))
-        cluster = RayCluster.simulated(hosts=3, gpus_per_host=GPUS)
-        yield cluster
-        asyncio.run(cluster.close())
 
 
 @pytest.fixture

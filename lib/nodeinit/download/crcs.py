@@ -38,13 +38,12 @@ class Crc:
 
 def crc(kind: str) -> Crc | None:
     """A new CRC of a kind; `None` if this host cannot compute it as fast as bytes come."""
-    step = step_of(kind)
+    step = _step(kind)
     return None if step is None else Crc(step, 8 if kind == "crc64nvme" else 4)
 
 
 @cache
-def step_of(kind: str) -> _Step | None:
-    """What goes on from a value with more bytes, in compiled code; `None` if this host has it not."""
+def _step(kind: str) -> _Step | None:
     if kind == "crc32":
         return zlib.crc32
     try:
@@ -52,7 +51,6 @@ def step_of(kind: str) -> _Step | None:
             library = import_module("google_crc32c")
             if library.implementation != "c":
                 return None
-            # It takes nothing that could change: the copy costs less than any other CRC.
             return lambda data, value: int(library.extend(value, bytes(data)))
         if kind == "crc64nvme":
             step: _Step = import_module("awscrt.checksums").crc64nvme

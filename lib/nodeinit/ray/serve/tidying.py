@@ -1,0 +1,36 @@
+"""What replicas of a deployment left that were killed: their successor clears it away.
+
+Not before it has its own files: what was half-fetched on its hosts it takes up and goes on from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from nodeinit.ray.cluster import RayCluster
+from nodeinit.ray.group_rows import LiveRows
+from nodeinit.ray.leftovers import leftovers
+from nodeinit.ray.serve import board
+
+log = logging.getLogger("nodeinit.ray.serve")
+
+_WITHIN = 25.0  # seconds; a host that does not answer is left to `nodeinit doctor --sweep`
+
+
+async def tidy(prefix: str) -> None:
+    """Clear away what is left of nodes whose names begin so and whose process is no more.
+
+    Raises nothing: what stays is logged, and found again by the doctor.
+    """
+    try:
+        async with asyncio.timeout(_WITHIN):
+            rows = await asyncio.to_thread(LiveRows().read)
+            found = await asyncio.to_thread(leftovers, rows)
+            mine = tuple(one for one in found if one.name.startswith(prefix))
+            stays = await RayCluster().sweep(mine)
+            await asyncio.to_thread(board.forget_the_gone)
+        for leftover, why in stays:
+            log.warning("%s %s stays: %s", leftover.kind, leftover.name, why)
+    except Exception as error:
+        log.warning("could not clear away what earlier replicas left: %s", error)
