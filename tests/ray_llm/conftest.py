@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import pytest
+import ray
 
 from nodeinit.download.tiny_model import make_tiny_model
 from nodeinit.ray import RayCluster
@@ -115,3 +116,36 @@ def with_callback(callback: str, **options: Any) -> dict[str, Any]:
     """A `callback_config` with a callback of a user in ours."""
     kwargs = {"callback": callback, **options}
     return {"callback_class": "nodeinit.ray.llm:NodeInitCallback", "callback_kwargs": kwargs}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    """A Ray of two hosts with four GPUs each; that of other tests, if there is one."""
+    if ray.is_initialized():
+        cluster = RayCluster.connect()
+    else:
+        cluster = RayCluster.simulated(2, gpus_per_host=4, cpus_per_host=4)
+    yield cluster
+    asyncio.run(cluster.close())
+
+
+@pytest.fixture(scope="module")
+def hosts(cluster: RayCluster) -> list[str]:
+    """The node ids of two hosts with GPUs."""
+    snapshot = asyncio.run(cluster.snapshot())
+    return [host.node_id for host in snapshot.alive if host.free("GPU")][:2]
+
+
+@pytest.fixture
+def nothing_left(hosts: list[str], tmp_path: Path) -> Iterator[None]:
+    """After each test: no group, no note of ours, and nobody uses or stages a model."""
+    before = left.groups()
+    yield
+    assert left.settles(left.groups, before) == before
+    assert left.settles(left.notes, []) == []
+    assert left.settles(lambda: left.users(tmp_path / "store"), []) == []
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"

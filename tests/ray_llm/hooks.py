@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -72,10 +75,46 @@ class Refuses:
         raise PermanentError("not on a Friday")
 
 
-class Async:
-    """Waits, which takes a loop, and goes on."""
+class Misspelt:
+    """Would never be called."""
 
-    async def on_before_init(self, ctx: CallbackCtx) -> None:
-        import asyncio
+    def on_before_dowload(self, ctx: CallbackCtx) -> None:
+        pass
 
-        await asyncio.sleep(0.01)
+
+class Writes:
+    """Writes to what is frozen."""
+
+    def on_before_init(self, ctx: CallbackCtx) -> None:
+        ctx.placement_group = "banana"  # type: ignore[misc]
+
+
+class TakesGroupAway:
+    """Wants no group."""
+
+    def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
+        return ctx.evolve(placement_group=None)
+
+
+async def _later(ctx: CallbackCtx, name: str) -> CallbackCtx:
+    await asyncio.sleep(0.01)
+    return ctx.evolve(custom_data=ctx.custom_data.set(name, True))
+
+
+class Everything:
+    """Hooks of every kind, on every host, with something on `self` that cannot be pickled.
+
+    Its arguments have the names that Ray's own constructor has.
+    """
+
+    def __init__(self, llm_config: str, ctx_kwargs: str) -> None:
+        self.named = llm_config + ctx_kwargs
+        self.lock = threading.Lock()
+        self.on_before_download = functools.partial(_later, name="partial")
+        self.on_before_placement = lambda ctx: _later(ctx, "lambda")
+
+    async def on_before_init(self, ctx: CallbackCtx) -> CallbackCtx:
+        return await _later(ctx, "async")
+
+    def on_node_download(self, ctx: CallbackCtx, node_id: str) -> CallbackCtx:
+        return ctx.evolve(custom_data=ctx.custom_data.set(node_id, self.named))

@@ -12,15 +12,18 @@ import uuid
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+from ray.util.scheduling_strategies import (
+    NodeAffinitySchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
 
 
 @ray.remote(num_cpus=0, max_concurrency=8)
 class Replica:
     """`start` does what upstream does; the other methods look at what came of it."""
 
-    def __init__(self, env: dict[str, str] | None = None) -> None:
-        os.environ.update(env or {})
+    def __init__(self, env: dict[str, str]) -> None:
+        os.environ.update(env)
 
     async def start(self, config: Any) -> dict[str, Any]:
         """The calls of an engine's start, in its loop; answers what the engine would be given."""
@@ -79,11 +82,12 @@ def _node_of(config: Any) -> str:
     return repr(config.get_or_create_callback().node)
 
 
-def replica(group: Any = None, env: dict[str, str] | None = None) -> Any:
-    """A replica in the first bundle of a group, or one without; detached, as Serve's are."""
+def replica(group: Any, env: dict[str, str]) -> Any:
+    """A replica in the first bundle of a group, or on a host; detached, as Serve's are."""
     life = {"lifetime": "detached", "name": f"replica-{uuid.uuid4().hex}"}
-    if group is None:
-        return Replica.options(**life).remote(env)
+    if isinstance(group, str):
+        there = NodeAffinitySchedulingStrategy(group, soft=False)
+        return Replica.options(scheduling_strategy=there, **life).remote(env)
     strategy = PlacementGroupSchedulingStrategy(
         placement_group=group,
         placement_group_bundle_index=0,

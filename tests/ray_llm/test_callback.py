@@ -6,114 +6,28 @@ Ray's own; the calls are those of the start of its engine.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
-from ray.util import placement_group, remove_placement_group
 
-from nodeinit.download.store import Shelf
-from nodeinit.placement.labels import NODE_ID
 from nodeinit.ray import RayCluster, group_rows
 from tests.ray_llm import left, sources
 from tests.ray_llm.conftest import TOKEN
-from tests.ray_llm.replicas import replica
-from tests.ray_llm.theirs import config
+from tests.ray_llm.trying import HOOKS, fails, for_gpus, running, served, start, tp
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
-
-HOOKS = "tests.ray_llm.hooks"
-
-
-@pytest.fixture(scope="module")
-def hosts() -> Iterator[list[str]]:
-    """The node ids of two hosts with four GPUs each; on the Ray of other tests, if there is one."""
-    if ray.is_initialized():
-        cluster = RayCluster.connect()
-    else:
-        cluster = RayCluster.simulated(2, gpus_per_host=4, cpus_per_host=4)
-    snapshot = asyncio.run(cluster.snapshot())
-    yield [host.node_id for host in snapshot.alive if host.free("GPU")][:2]
-    asyncio.run(cluster.close())
-
-
-@pytest.fixture(autouse=True)
-def nothing_left(hosts: list[str], tmp_path: Path) -> Iterator[None]:
-    """After each test: no group, no note of ours, and nobody uses or stages a model."""
-    before = left.groups()
-    yield
-    assert left.settles(left.groups, before) == before
-    assert left.settles(left.notes, []) == []
-    assert left.settles(lambda: left.users(tmp_path / "store"), []) == []
-
-
-@contextlib.contextmanager
-def served(bundles: list[dict[str, float]], hosts: list[str] | None = None) -> Iterator[Any]:
-    """A group as Serve makes one for a replica, before that is there."""
-    pins = [{NODE_ID: host} for host in hosts] if hosts else None
-    group = placement_group(bundles, bundle_label_selector=pins, name="SERVE_REPLICA::a")
-    try:
-        yield group
-    finally:
-        remove_placement_group(group)
-
-
-@contextlib.contextmanager
-def running(group: Any = None, **env: str) -> Iterator[Any]:
-    """A replica in a group, with the token in its environment."""
-    actor = replica(group, {"HF_TOKEN": TOKEN, **env})
-    try:
-        yield actor
-    finally:
-        ray.kill(actor)
-
-
-def for_gpus(source: Any, store: Path, *, callback: str | None = None, **changes: Any) -> Any:
-    """A config for as many GPUs as it says, with a callback of a user."""
-    nodeinit = {"store": str(store), "attempts": {"config": 1}, **changes.pop("nodeinit", {})}
-    kwargs = changes.pop("kwargs", {}) | ({"callback": callback} if callback else {})
-    return config(
-        str(source) if isinstance(source, Path) else source,
-        experimental_configs={"nodeinit": nodeinit},
-        callback_config={
-            "callback_class": "nodeinit.ray.llm:NodeInitCallback",
-            "callback_kwargs": kwargs,
-            **changes.pop("callback_config", {}),
-        },
-        **changes,
-    )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-def tp(size: int) -> dict[str, Any]:
-    return {"engine_kwargs": {"tensor_parallel_size": size}}
-
-
-def start(actor: Any, given: Any) -> dict[str, Any]:
-    result: dict[str, Any] = ray.get(actor.start.remote(given))
-    return result
-
-
-def fails(actor: Any, given: Any, match: str) -> str:
-    with pytest.raises(Exception, match=match) as failure:
-        start(actor, given)
-    assert TOKEN not in str(failure.value)
-    return str(failure.value)
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.timeout(120),
+    pytest.mark.usefixtures("hosts", "nothing_left"),
+]
 
 
 # -- what upstream is given ------------------------------------------------------------------------
 
 
-def test_adopts_serves_group_and_hands_over_what_it_verified(
+def test_d20_adopts_serves_group_and_hands_over_what_it_verified(
     hosts: list[str], tiny: Path, store: Path, tmp_path: Path
 ) -> None:
     first, second = hosts
@@ -135,7 +49,6 @@ def test_adopts_serves_group_and_hands_over_what_it_verified(
         # Both hosts have it, by the same path: each of them marks that it is used.
         (entry,) = left.catalogue(store)
         assert len(entry.users) == 2
-        assert isinstance(entry.shelf, Shelf)
         # The token is where the engine's processes look, and nowhere else.
         assert got["variables"] == ["HF_TOKEN", "OF_THE_USER"]
         assert TOKEN not in got["config"]
@@ -144,10 +57,7 @@ def test_adopts_serves_group_and_hands_over_what_it_verified(
         assert ray.get(actor.pickled.remote()) == "None"  # the config goes on without what is alive
 
 
-def test_a_streaming_format_does_not_take_the_bucket_again(
-    hosts: list[str], tiny: Path, store: Path
-) -> None:
-    del hosts
+def test_a_streaming_format_does_not_take_the_bucket_again(tiny: Path, store: Path) -> None:
     with sources.serving(tiny) as web, served([{"GPU": 1, "CPU": 1}]) as group:
         given = for_gpus(web.url, store, engine_kwargs={"load_format": "runai_streamer"})
         with running(group) as actor:
@@ -155,10 +65,7 @@ def test_a_streaming_format_does_not_take_the_bucket_again(
     assert Path(got["path"]).is_relative_to(store) and got["mirror"] is None
 
 
-def test_an_argument_that_the_engine_does_not_have_is_refused(
-    hosts: list[str], tiny: Path, store: Path
-) -> None:
-    del hosts
+def test_an_argument_that_the_engine_does_not_have_is_refused(tiny: Path, store: Path) -> None:
     wrong = for_gpus(
         tiny,
         store,
@@ -172,7 +79,7 @@ def test_an_argument_that_the_engine_does_not_have_is_refused(
 # -- placement ---------------------------------------------------------------------------------------
 
 
-def test_a_group_that_breaks_a_rule_is_refused_and_stays(
+def test_p6_a_group_that_breaks_a_rule_is_refused_and_stays(
     hosts: list[str], tiny: Path, store: Path
 ) -> None:
     first, second = hosts
@@ -183,18 +90,7 @@ def test_a_group_that_breaks_a_rule_is_refused_and_stays(
     assert not store.exists()  # not a byte was moved
 
 
-def test_a_group_with_less_than_the_workers_need_is_refused(
-    hosts: list[str], tiny: Path, store: Path
-) -> None:
-    del hosts
-    with served([{"GPU": 1}]) as group, running(group) as actor:
-        fails(actor, for_gpus(tiny, store, **tp(4)), "bundle_count")
-
-
-def test_a_callback_that_wants_gpus_twice_is_refused(
-    hosts: list[str], tiny: Path, store: Path
-) -> None:
-    del hosts
+def test_p5_a_callback_that_wants_gpus_twice_is_refused(tiny: Path, store: Path) -> None:
     given = for_gpus(tiny, store, callback=f"{HOOKS}:AsksTwice")
     with served([{"GPU": 1, "CPU": 1}]) as group, running(group) as actor:
         fails(actor, given, "asks for another placement group.* would hold both.*own_group")
@@ -223,44 +119,65 @@ def test_own_group_is_reserved_after_the_download_and_handed_over(
     left.sweep_notes_of_the_dead()
 
 
-def test_own_group_beside_reserved_gpus_is_refused(
-    hosts: list[str], tiny: Path, store: Path
-) -> None:
-    del hosts
+def test_p5_own_group_beside_reserved_gpus_is_refused(tiny: Path, store: Path) -> None:
     given = for_gpus(tiny, store, kwargs={"own_group": True})
     with served([{"GPU": 1, "CPU": 1}]) as group, running(group) as actor:
         fails(actor, given, "Serve has reserved GPU for this replica already.*twice")
 
 
-def test_looking_at_the_callback_reserves_nothing(
+def test_p1_looking_at_the_callback_reserves_nothing(
     hosts: list[str], tiny: Path, store: Path
 ) -> None:
-    del hosts
-    with running() as actor:
+    with running(hosts[0]) as actor:
         assert ray.get(actor.only_looks.remote(for_gpus(tiny, store))) == "NodeInitCallback"
         assert left.settles(left.groups, []) == []
 
 
-def test_without_a_group_an_impossible_request_is_explained_at_once(
+def test_p2_p7_without_a_group_an_impossible_request_is_explained_at_once(
     hosts: list[str], tiny: Path, store: Path
 ) -> None:
-    del hosts
-    with running() as actor:
+    with running(hosts[0]) as actor:
         why = fails(actor, for_gpus(tiny, store, **tp(16)), "needs 16 GPUs on one host")
         assert "journal" in why
         assert left.settles(left.groups, []) == []
     assert not store.exists()
 
 
+def test_p3_without_a_group_what_others_hold_is_named(
+    hosts: list[str], tiny: Path, store: Path
+) -> None:
+    with served([{"GPU": 4}] * 2, hosts), running(hosts[0]) as actor:
+        fails(actor, for_gpus(tiny, store), "needs 1 GPU.*SERVE_REPLICA::a")
+
+
+@pytest.mark.slow
+def test_p9_a_host_that_is_lost_ends_the_start_with_a_reason(
+    cluster: RayCluster, hosts: list[str], tiny: Path, store: Path
+) -> None:
+    if cluster.hosts is None:
+        pytest.skip("this Ray is that of other tests, whose hosts stay")
+    (third,) = cluster.hosts.add_hosts(1, gpus=1)
+    given = for_gpus(
+        tiny,
+        store,
+        nodeinit={"deadlines": {"config": 3}},
+        engine_kwargs={"pipeline_parallel_size": 2},
+    )
+    with served([{"GPU": 1}] * 2, [hosts[0], third]) as group, running(group) as actor:
+        ray.get(group.ready())
+        cluster.hosts.kill_host(third)
+        assert left.settles(lambda: group_rows.read(group.id.hex()).state, "RESCHEDULING")  # type: ignore[union-attr]
+        fails(actor, given, "config: ")
+
+
 # -- download ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("raises", [True, False])
-def test_a_download_that_fails_has_no_other_source(
-    hosts: list[str], tiny: Path, store: Path, raises: bool
+def test_c4_d3_a_download_that_fails_has_no_other_source(
+    tiny: Path, store: Path, raises: bool
 ) -> None:
     """Also where the policy is to log and go on: that is for hooks of the user."""
-    del hosts
     with sources.serving(tiny) as web, served([{"GPU": 1, "CPU": 1}]) as group:
         web.gone = True
         given = for_gpus(web.url, store, callback_config={"raise_error_on_callback": raises})
@@ -270,10 +187,9 @@ def test_a_download_that_fails_has_no_other_source(
 
 
 @pytest.mark.slow
-def test_a_start_that_times_out_leaves_nothing_on_any_host(
-    hosts: list[str], tiny: Path, store: Path, tmp_path: Path
+def test_c5_d16_d17_a_start_that_times_out_leaves_nothing_on_any_host(
+    tiny: Path, store: Path, tmp_path: Path
 ) -> None:
-    del hosts
     there = tmp_path / "there"
     given = for_gpus(
         tiny, store, callback=f"{HOOKS}:Stays", kwargs={"callback_kwargs": {"path": str(there)}}
@@ -291,9 +207,8 @@ def test_a_start_that_times_out_leaves_nothing_on_any_host(
 
 @pytest.mark.slow
 def test_the_node_ends_before_the_engines_own_deadline(
-    hosts: list[str], tiny: Path, store: Path, tmp_path: Path
+    tiny: Path, store: Path, tmp_path: Path
 ) -> None:
-    del hosts
     given = for_gpus(
         tiny,
         store,
@@ -306,10 +221,9 @@ def test_the_node_ends_before_the_engines_own_deadline(
 
 
 @pytest.mark.slow
-def test_an_engine_that_cannot_start_in_its_group_ends_with_a_reason(
-    hosts: list[str], tiny: Path, store: Path
+def test_p8_an_engine_that_cannot_start_in_its_group_ends_with_a_reason(
+    tiny: Path, store: Path
 ) -> None:
-    del hosts
 
     @ray.remote(num_gpus=1)
     class Sits:
@@ -325,26 +239,3 @@ def test_an_engine_that_cannot_start_in_its_group_ends_with_a_reason(
         fails(actor, for_gpus(tiny, store), "the engine cannot start: a task with .*num_gpus=0.001")
         assert time.monotonic() - began < 60
         ray.kill(sitting)
-
-
-# -- callbacks -----------------------------------------------------------------------------------------
-
-
-def test_what_a_users_hook_raises_comes_with_its_name(
-    hosts: list[str], tiny: Path, store: Path
-) -> None:
-    del hosts
-    given = for_gpus(tiny, store, callback=f"{HOOKS}:Refuses")
-    with served([{"GPU": 1, "CPU": 1}]) as group, running(group) as actor:
-        fails(
-            actor, given, r"hooks:Refuses\.on_before_init: raised PermanentError: not on a Friday"
-        )
-
-
-def test_an_argument_that_nobody_has_is_refused_with_the_nearest(
-    hosts: list[str], tiny: Path, store: Path
-) -> None:
-    del hosts
-    with served([{"GPU": 1, "CPU": 1}]) as group, running(group) as actor:
-        given = for_gpus(tiny, store, kwargs={"jornal": "x"})
-        fails(actor, given, "callback_kwargs.jornal.*did you mean 'journal'")

@@ -144,11 +144,13 @@ class NodeInitCallback(CallbackBase):  # type: ignore[misc]  # Ray has no types 
         data = convert.from_ray(self.llm_config)
         data.pop("callback_config", None)
         if callback is not None:
-            data["callback_config"] = {
+            written = {
                 "callback_class": callback,
-                "callback_kwargs": callback_kwargs or {},
                 "raise_error_on_callback": self.raise_error_on_callback,
             }
+            data["callback_config"] = written | (
+                {"callback_kwargs": callback_kwargs} if callback_kwargs else {}
+            )
         if self._own and self._serves is not None:
             # It says what Serve is to reserve in the place of the node's GPUs.
             data.pop("placement_group_config", None)
