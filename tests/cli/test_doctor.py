@@ -33,8 +33,13 @@ def doctor(tmp_path: Path, elsewhere: Elsewhere) -> Any:
 def test_a_cluster_on_which_nothing_is_left(doctor: Any) -> None:
     result = doctor()
     assert result.returncode == 0, result.stderr
-    lines = result.stdout.splitlines()
-    assert lines == ["hosts: 3 alive", "GPUs: 4 of 4 free", "nothing is left over"]
+    lines = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
+    assert lines[-4:] == [
+        ["cluster"],
+        ["ok", "hosts: 3 alive"],
+        ["ok", "GPUs: 4 of 4 free"],
+        ["ok", "nothing is left over"],
+    ]
 
 
 @pytest.mark.slow
@@ -43,14 +48,15 @@ def test_what_is_left_is_shown_then_swept(doctor: Any, elsewhere: Elsewhere) -> 
     result = doctor()
     assert result.returncode == 4, result.stderr
     assert "GPUs: 3 of 4 free" in result.stdout
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("left over")]
-    assert line.startswith("left over: group llm-1 with 1 GPU on host-1: process ")
+    (line,) = [line for line in result.stdout.splitlines() if "left over" in line]
+    assert line.strip().startswith("bad   left over: group llm-1 with 1 GPU on host-1: process ")
+    assert "-> remove it: `nodeinit doctor --sweep`" in result.stdout
     assert elsewhere.groups() == ["llm-1"]
 
     result = doctor("--sweep", "--json")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    assert found["clean"] is True
+    assert (found["clean"], found["level"]) == (True, "ok")
     (swept,) = found["leftovers"]
     assert (swept["kind"], swept["name"], swept["holds"]) == ("group", "llm-1", {"GPU": 1})
     assert (swept["removed"], swept["error"]) == (True, None)
@@ -62,8 +68,8 @@ def test_a_group_that_waits_is_named_and_left_alone(doctor: Any, elsewhere: Else
     assert elsewhere.does("ask too-much") == ["too-much"]
     result = doctor("--sweep")
     assert result.returncode == 0, result.stderr
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("waiting")]
-    assert line.startswith("waiting: group too-much with 5 GPU: PENDING for ")
+    (line,) = [line for line in result.stdout.splitlines() if "waiting" in line]
+    assert line.strip().startswith("warn  waiting: group too-much with 5 GPU: PENDING for ")
     assert line.endswith(": NO_RESOURCES")
     assert elsewhere.does("drop too-much") == []
 

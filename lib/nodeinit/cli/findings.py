@@ -1,4 +1,4 @@
-"""What `nodeinit doctor` found, in lines for people and as JSON."""
+"""What `nodeinit doctor` found on a cluster, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from typing import Any
 
 import attrs
 
+from nodeinit.cli.doctoring.finding import Finding, bad, ok, warn
 from nodeinit.cli.lines import seconds
 from nodeinit.placement.topology import Bundle, amount, names, total_of
 from nodeinit.ray.books import Gap
 from nodeinit.ray.checkup import Checkup, Waiting
 from nodeinit.ray.leftovers import Kind, Leftover
+from nodeinit.ray.posts import Posted
 
 
 @attrs.frozen
 class Findings:
-    """A check-up, and what a sweep after it could not remove; `None` when there was none."""
+    """A check-up, and what a sweep after it could not remove; `None` when there was none.
+
+    `replicas` are those of Ray Serve that bring up nodes, as they said last.
+    """
 
     checkup: Checkup
     failed: tuple[tuple[Leftover, str], ...] | None = None
+    replicas: tuple[Posted, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -27,17 +33,18 @@ class Findings:
         left = self.checkup.leftovers if self.failed is None else [one for one, _ in self.failed]
         return all(leftover.kind is Kind.NOTE for leftover in left)
 
-    def lines(self) -> Iterator[str]:
-        """The findings, a line for each."""
+    def findings(self) -> Iterator[Finding]:
+        """What was found, each with its remedy."""
         hosts = self.checkup.snapshot.hosts
         called = names(hosts)
         dead = [called[host.node_id] for host in hosts if not host.alive]
         listed = f", {len(dead)} dead ({', '.join(dead)})" if dead else ""
-        yield f"hosts: {len(hosts) - len(dead)} alive{listed}"
+        yield ok(f"hosts: {len(hosts) - len(dead)} alive{listed}")
         free, total = self._gpus()
-        yield f"GPUs: {amount(free)} of {amount(total)} free"
+        yield ok(f"GPUs: {amount(free)} of {amount(total)} free")
         yield from (_waiting(waiting) for waiting in self.checkup.waiting)
         yield from (_gap(gap) for gap in self.checkup.gaps)
+        yield from self._replicas()
         yield from self._left()
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,6 +84,7 @@ class Findings:
                 }
                 for gap in self.checkup.gaps
             ],
+            "replicas": [replica.to_dict() for replica in self.replicas],
             "leftovers": [self._leftover(leftover) for leftover in self.checkup.leftovers],
         }
 
@@ -85,18 +93,32 @@ class Findings:
         total = sum(int(host.total.get("GPU", 0)) for host in alive)
         return sum(host.free("GPU") for host in alive), total
 
-    def _left(self) -> Iterator[str]:
+    def _replicas(self) -> Iterator[Finding]:
+        for replica in self.replicas:
+            status = replica.status
+            says = f"replica {replica.app}/{replica.deployment}/{replica.replica}: {status.explain}"
+            if status.over:
+                yield bad(says, "Serve replaces it; mend what it says, or delete the application")
+            elif status.reason is not None and not status.ready:
+                yield warn(says, "it tries again by itself; see its log for more")
+            else:
+                yield ok(says)
+
+    def _left(self) -> Iterator[Finding]:
         stays = {id(leftover): why for leftover, why in self.failed or ()}
         for leftover in self.checkup.leftovers:
             what = self._what(leftover)
             if self.failed is None:
-                yield f"left over: {what}: {leftover.why}"
+                says = f"left over: {what}: {leftover.why}"
+                found = warn if leftover.kind is Kind.NOTE else bad
+                yield found(says, "remove it: `nodeinit doctor --sweep`")
             elif id(leftover) in stays:
-                yield f"COULD NOT remove {what}: {stays[id(leftover)]}"
+                remedy = "sweep again when the host answers; its resources are held until then"
+                yield bad(f"COULD NOT remove {what}: {stays[id(leftover)]}", remedy)
             else:
-                yield f"removed {what}: {leftover.why}"
+                yield ok(f"removed {what}: {leftover.why}")
         if not self.checkup.leftovers:
-            yield "nothing is left over"
+            yield ok("nothing is left over")
 
     def _what(self, leftover: Leftover) -> str:
         called = names(self.checkup.snapshot.hosts)
@@ -125,29 +147,34 @@ class Findings:
         }
 
 
-def _waiting(waiting: Waiting) -> str:
+def _waiting(waiting: Waiting) -> Finding:
     row = waiting.row
     what = f"group {row.name or row.group_id} with {_asks(row.bundles)}: {row.state}"
     if waiting.blocks:
-        return (
+        return bad(
             f"blocking: {what}: it lost a host, and Ray tries to place it {waiting.rate:.0f} times "
-            "a second before any other group (ray#65970); remove it, or free what it needs"
+            "a second before any other group (ray#65970)",
+            "remove it, or free what it needs",
         )
     tries = "one try" if row.tries == 1 else f"{row.tries} tries"
-    return f"waiting: {what} for {seconds(waiting.age)}, {tries}: {row.reason}"
+    says = f"waiting: {what} for {seconds(waiting.age)}, {tries}: {row.reason}"
+    return warn(says, "`nodeinit plan CONFIG` says what it lacks; free that, or add a host")
 
 
-def _gap(gap: Gap) -> str:
+def _gap(gap: Gap) -> Finding:
     if gap.taken < 0:
         says = f"groups hold {amount(-gap.taken)} {gap.resource} more than Ray counts as taken"
-        return f"books: {gap.host}: {says}"
+        return warn(
+            f"books: {gap.host}: {says}", "look again in a moment: Ray's reports lag behind"
+        )
     text = f"books: {gap.host}: {amount(gap.taken)} {gap.resource} taken outside groups"
     if gap.outsiders:
         text += f", by the actors {', '.join(gap.outsiders)}"
-    if gap.unknown > 0:
-        also = f"{amount(gap.unknown)} of them " if gap.outsiders else ""
-        text += f"; {also}by nobody known: tasks outside groups, or leaked by Ray (ray#64693)"
-    return text
+    if gap.unknown <= 0:
+        return ok(text)
+    also = f"{amount(gap.unknown)} of them " if gap.outsiders else ""
+    text += f"; {also}by nobody known: tasks outside groups, or leaked by Ray (ray#64693)"
+    return warn(text, "if no task uses them, restart Ray on that host to have them back")
 
 
 def _units(bundles: Iterable[Bundle]) -> dict[str, float]:

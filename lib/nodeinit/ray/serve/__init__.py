@@ -11,7 +11,7 @@ or `deployment(Engine, config)`, which also says what Serve has to reserve. `sta
 application that answers `GET /startupz` for all replicas of the cluster while they initialize.
 """
 
-from nodeinit.ray.serve.board import Posted, posted
+from nodeinit.ray.posts import Posted, posted
 from nodeinit.ray.serve.factory import deployment
 from nodeinit.ray.serve.modes import Mode, NotReady, ReplicaFailed
 from nodeinit.ray.serve.startupz import startupz

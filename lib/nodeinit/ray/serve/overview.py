@@ -9,7 +9,7 @@ import attrs
 
 from nodeinit.fsm.events import FINALS, Frame
 from nodeinit.node.status import Status
-from nodeinit.ray.serve.board import Posted
+from nodeinit.ray.posts import Posted
 from nodeinit.ray.serve.replica import ENGINE
 
 PENDING = "pending"

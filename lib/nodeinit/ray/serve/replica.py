@@ -22,9 +22,9 @@ from nodeinit.fsm.registry import load_machine
 from nodeinit.node.initializer import STANDARD, NodeInitializer, ReadyNode
 from nodeinit.node.policy import policy_of
 from nodeinit.node.status import Status, StatusReason
-from nodeinit.ray.serve import board
+from nodeinit.ray import posts
+from nodeinit.ray.posts import Posted
 from nodeinit.ray.serve.adopting import adopting
-from nodeinit.ray.serve.board import Posted
 from nodeinit.ray.serve.modes import NotReady, ReplicaFailed
 from nodeinit.ray.serve.tidying import tidy
 from nodeinit.redact import redact_text
@@ -147,7 +147,7 @@ class ReplicaNode:
         await self.initializer.__aexit__()
         await (self._tidying or tidy(self._kin))
         with contextlib.suppress(Exception):  # its actor ends now: what stays does not count
-            await asyncio.to_thread(board.withdraw, self._posted)
+            await asyncio.to_thread(posts.withdraw, self._posted)
 
     def _post(self, *, only_progress: bool = False) -> None:
         now = time.monotonic()
@@ -156,7 +156,7 @@ class ReplicaNode:
         self._posted_at = now
         self._posted = attrs.evolve(self._posted, status=self.status())
         try:
-            board.post(self._posted)
+            posts.post(self._posted)
         except Exception as error:  # the node does not depend on being heard
             log.debug("%s: could not post its status: %s", self.initializer.name, error)
 

@@ -9,7 +9,8 @@ from ray import serve
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nodeinit.ray.serve import board, probe
+from nodeinit.ray import posts
+from nodeinit.ray.serve import probe
 from nodeinit.ray.serve.overview import Overview, overview
 
 NAME = "nodeinit-startupz"
@@ -56,4 +57,4 @@ def _look(app: str | None, deployment: str | None) -> Overview | str:
             )
             return f"Serve has no {what}; its applications: {', '.join(sorted(known)) or 'none'}"
         known = {app: known[app]}
-    return overview(known, board.posted(app, deployment), deployment)
+    return overview(known, posts.posted(app, deployment), deployment)

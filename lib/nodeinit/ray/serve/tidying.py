@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from nodeinit.ray import posts
 from nodeinit.ray.cluster import RayCluster
 from nodeinit.ray.group_rows import LiveRows
 from nodeinit.ray.leftovers import leftovers
-from nodeinit.ray.serve import board
 
 log = logging.getLogger("nodeinit.ray.serve")
 
@@ -29,7 +29,7 @@ async def tidy(prefix: str) -> None:
             found = await asyncio.to_thread(leftovers, rows)
             mine = tuple(one for one in found if one.name.startswith(prefix))
             stays = await RayCluster().sweep(mine)
-            await asyncio.to_thread(board.forget_the_gone)
+            await asyncio.to_thread(posts.forget_the_gone)
         for leftover, why in stays:
             log.warning("%s %s stays: %s", leftover.kind, leftover.name, why)
     except Exception as error:
