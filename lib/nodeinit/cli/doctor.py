@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from pathlib import Path
@@ -68,6 +67,8 @@ def doctor(address: str | None, sweep: bool, store: Path | None, as_json: bool) 
 
 def _cluster(address: str | None, sweep: bool) -> Findings | Finding:
     """What is found on the cluster, or that there is none, where none was asked for."""
+    import asyncio
+
     from nodeinit.cli.doctoring.finding import ok, warn
     from nodeinit.cli.findings import Findings
     from nodeinit.cli.observe import asked
