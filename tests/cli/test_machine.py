@@ -144,7 +144,7 @@ def test_the_format_can_be_given_beside_the_file(nodeinit: Nodeinit, here: Path)
 
 
 @pytest.mark.parametrize(
-    "arguments", [("-o", "x.png"), ("--format", "png"), ("-o", "own_machine.py/x.mmd")]
+    "arguments", [("-o", "x.bmp"), ("--format", "png"), ("-o", "own_machine.py/x.mmd")]
 )
 def test_a_diagram_that_cannot_be_drawn(
     nodeinit: Nodeinit, here: Path, arguments: tuple[str, str]
