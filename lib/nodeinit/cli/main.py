@@ -19,6 +19,7 @@ from nodeinit.cli.run import run
 from nodeinit.cli.schema import schema
 from nodeinit.cli.serve import serve
 from nodeinit.cli.snapshot import snapshot
+from nodeinit.cli.telemetry import telemetry
 
 EXIT_CODES = """
 \b
@@ -55,6 +56,7 @@ for command in (
     machine,
     diagram,
     replay,
+    telemetry,
     schema,
 ):
     cli.add_command(command)
