@@ -1,6 +1,8 @@
-"""A program that brings two nodes up, one after the other, on a Ray of its own, and what Prometheus would collect of them.
+"""What Prometheus would collect of two nodes that come up here one after the other.
 
-python -m tests.telemetry.scraped PORT DIRECTORY
+    python -m tests.telemetry.scraped PORT DIRECTORY
+
+Starts a Ray of its own.
 """
 
 from __future__ import annotations
