@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -260,3 +262,32 @@ def test_progress_only_grows_and_ends_at_all(tmp_path: Path) -> None:
     fetched = [done for done, _, _, stage in heard if stage == "fetch"]
     assert fetched == sorted(fetched)
     assert heard[-1][:2] == (SIZE, SIZE)
+
+
+def test_a_large_file_is_made_durable_while_it_grows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All at its end would be a pause of everything, the longer the larger the file is."""
+    monkeypatch.setattr(parts, "SYNC_EVERY", 4 * CHUNK)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", lambda descriptor: synced.append(descriptor))
+    files = {"a.safetensors": FILES["a.safetensors"]}
+    engine = Engine.of(tmp_path, files)
+    engine.bring()
+    assert len(synced) == len(files["a.safetensors"]) // (4 * CHUNK)
+    assert engine.holds(files)
+
+
+def test_a_disk_that_fails_to_keep_what_it_took_fails_the_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "SYNC_EVERY", 4 * CHUNK)
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    engine = Engine.of(tmp_path)
+    with pytest.raises(TemporaryError, match=r"write .*safetensors.*Input/output error"):
+        engine.bring()
+    assert not engine.path.exists()

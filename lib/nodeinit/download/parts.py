@@ -19,6 +19,10 @@ RANGE = 8 * 1024 * 1024
 """Bytes that one request asks for, at most."""
 
 
+SYNC_EVERY = 32 * 1024 * 1024
+"""Bytes after which a growing file is made durable, while others come: at its end nobody would."""
+
+
 def range_of(total: int, streams: int) -> int:
     """The bytes of a request of so many streams, such that all together ask for a sixteenth at once.
 
@@ -119,6 +123,7 @@ class Part:
         """
         digester = Digester(self.file)
         buffer = memoryview(bytearray(self._length(0)))
+        unsynced = 0
         for number in range(self._count):
             wait(None)
             with self._arrived:
@@ -126,6 +131,11 @@ class Part:
                     wait(self._arrived)
             with explaining("read", self.target):
                 digester.update(self._read_into(buffer, number))
+            unsynced += self._length(number)
+            if unsynced >= SYNC_EVERY:
+                unsynced = 0
+                with explaining("write", self.target):
+                    os.fdatasync(self._descriptor)
         return digester
 
     def header_problem(self) -> str | None:
