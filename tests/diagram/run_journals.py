@@ -43,7 +43,7 @@ class Uneven(SimCluster):
         on_progress(Progress(node_id, 0, total, stage="start", note="direct: each by itself"))
         await super()._move(node_id, job, files, on_progress)
         on_progress(Progress(node_id, total, total, stage="hooks"))
-        await asyncio.sleep(int(node_id[:2], 16) * 1.7)
+        await asyncio.sleep(int(node_id[:2], 16) * 5.44e8 / self._bandwidth)
         on_progress(Progress(node_id, total, total, stage="done"))
 
 

@@ -27,7 +27,7 @@ class HostBars:
     """The bars of the hosts of one phase."""
 
     def __init__(self, console: Console, names: HostNames) -> None:
-        self._names = names
+        self.names = names
         self._tasks: dict[str, TaskID] = {}
         self._all: base.Progress | None = None
         self._progress = Progress(
@@ -56,7 +56,7 @@ class HostBars:
         task_id = self._tasks.get(report.node_id)
         if task_id is None:
             task_id = self._tasks[report.node_id] = self._progress.add_task(
-                self._names[report.node_id], total=report.total, stage=report.stage
+                self.names[report.node_id], total=report.total, stage=report.stage
             )
         task = self._progress.tasks[self._progress.task_ids.index(task_id)]
         if task.fields["stage"] != report.stage or task.completed > report.done:

@@ -18,10 +18,13 @@ from nodeinit.errors import ConfigError, Fault
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write; its suffix is the format (.svg, .mmd, .dot, .md, .json). Default: stdout.",
+    help="The file to write; its suffix is the format (.svg, .html, .mmd, .dot, .md, .json; "
+    "by Graphviz .png, .pdf). Default: stdout.",
 )
 @click.option(
-    "--format", "format_", help="The format: mmd (Mermaid, the default), svg, dot, md or json."
+    "--format",
+    "format_",
+    help="The format: mmd (Mermaid, the default), svg, html, dot, md or json.",
 )
 @click.option(
     "--run",
@@ -29,6 +32,13 @@ from nodeinit.errors import ConfigError, Fault
     metavar="JOURNAL",
     type=click.Path(path_type=Path),
     help="Draw what a run did, from its journal: over its machine, in time, on its hosts.",
+)
+@click.option(
+    "--watch",
+    "watched",
+    metavar="JOURNAL",
+    type=click.Path(path_type=Path),
+    help="Follow a run that goes on: here, on a page on loopback, and in the file of -o (.html).",
 )
 @click.option(
     "--embed",
@@ -46,6 +56,7 @@ def diagram(
     output: Path | None,
     format_: str | None,
     journal: Path | None,
+    watched: Path | None,
     pages: tuple[Path, ...],
     check: bool,
 ) -> None:
@@ -56,6 +67,9 @@ def diagram(
     """
     if pages or check:
         embed_in(pages, check)
+        return
+    if watched is not None:
+        _watch(watched, output, journal, format_)
         return
     from nodeinit.diagram import registry
     from nodeinit.diagram.writing import write_text
@@ -73,6 +87,24 @@ def diagram(
         return
     write_text(output, text)
     click.echo(f"wrote {output}", err=True)
+
+
+def _watch(watched: Path, output: Path | None, journal: Path | None, format_: str | None) -> None:
+    from nodeinit.cli.watching import watch
+
+    if journal is not None:
+        raise click.UsageError("--watch follows a run, --run draws one: give one of them")
+    html_only(output, format_, "--watch")
+    watch(watched, output)
+
+
+def html_only(output: Path | None, format_: str | None, option: str) -> None:
+    """Refuse what is no page: only a page can be kept up to date."""
+    suffix = output.suffix.lower() if output is not None else ".html"
+    if suffix not in (".html", ".htm") or (format_ or "html").lower() != "html":
+        asked = repr(str(output)) if output is not None else repr(format_)
+        problem = f"{option} keeps a page up to date, and this is none"
+        raise ConfigError(Fault("output file", problem, asked, "write page.html"))
 
 
 def _run(journal: Path, output: Path | None, format_: str | None) -> str:

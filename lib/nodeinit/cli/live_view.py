@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
 from nodeinit.cli.bars import HostBars
+from nodeinit.cli.display import display, setback
 from nodeinit.cli.errors import ExitCode
 from nodeinit.cli.names import HostNames
 from nodeinit.cli.outcome import Outcome
-from nodeinit.cli.spine import spine
 from nodeinit.cli.summary import print_end, print_outcome
 from nodeinit.cli.view import View
 from nodeinit.clusters.base import Progress
 from nodeinit.fsm.events import Frame
-from nodeinit.fsm.snapshot import Step, count
+from nodeinit.fsm.snapshot import Step
 from nodeinit.placement.topology import ClusterSnapshot
 
 if TYPE_CHECKING:
@@ -72,9 +72,8 @@ class LiveView(View):
         if not step.accepted or step.before.state == step.after.state:
             return
         self._bars.clear()
-        setback = step.after.reason if step.after.reason is not step.before.reason else None
-        if setback is not None and setback.temporary and step.after.state != Frame.RELEASING:
-            self._console.print(f"{step.at:.1f} s  {setback}", style="yellow", soft_wrap=True)
+        if (line := setback(step)) is not None:
+            self._console.print(Text(line, "yellow"), soft_wrap=True)
 
     def progress(self, progress: Progress) -> None:
         """Move the bar of a host; how they fetch, and why, stays to be read."""
@@ -88,27 +87,6 @@ class LiveView(View):
         node = self.node
         if node is None:
             return
-        elapsed = self._loop.time() - self._began
-        parts: list[RenderableType] = [spine(node, elapsed), self._bars, *_notes(node)]
-        if self._holding and node.state == Frame.READY:
-            parts.append(Text("  holding the node; Ctrl-C releases it", "bold"))
-        yield Group(*parts)
-
-
-def _notes(node: NodeInitializer) -> Iterator[Text]:
-    """What there is to say below the spine: which try it is, and what went wrong last."""
-    now = node.snapshot
-    phase = now.retry if now.state == Frame.BACKOFF else now.state
-    tries = count(now.tries, phase or "")
-    parts = []
-    if tries > 1 or now.state == Frame.BACKOFF:
-        failed = " failed" if now.state == Frame.BACKOFF else ""
-        parts.append(f"try {tries} of {node.policy.of(phase or '').attempts}{failed}")
-    if now.replans:
-        parts.append(f"plan {now.replans + 1}")
-    if now.state == Frame.RELEASING:
-        parts.append(f"giving back {len(now.held)}")
-    if parts:
-        yield Text(f"  {', '.join(parts)}", style="yellow")
-    if now.reason is not None and now.state != Frame.READY:
-        yield Text(f"  last setback: {now.reason}", style="yellow")
+        holding = self._holding and node.state == Frame.READY
+        hint = "holding the node; Ctrl-C releases it" if holding else ""
+        yield display(node, self._loop.time() - self._began, self._bars, hint)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nodeinit.cli.cluster import Where
+from nodeinit.cli.diagram import html_only
 from nodeinit.cli.errors import Command, report
 from nodeinit.cli.machines import STANDARD
 from nodeinit.cli.stdout import kept_clean
@@ -33,6 +34,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--journal", type=_PATH, help="Where to write the journal.")
 @click.option("--store", type=_PATH, metavar="DIR", help="Where to publish models.")
 @click.option("--hold", is_flag=True, help="Stay ready until Ctrl-C.")
+@click.option(
+    "--diagram",
+    "page",
+    metavar="PAGE.html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep a page of the run up to date, in this file and on loopback.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout at the end.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def run(**options: Any) -> None:
@@ -61,13 +69,13 @@ def _outcome(options: dict[str, Any], *, quiet: bool, to_stderr: bool) -> Outcom
 
     try:
         job = _job(options)
-        return _run(job, quiet=quiet, to_stderr=to_stderr)
+        return _run(job, quiet=quiet, to_stderr=to_stderr, page=options["page"])
     except Exception as error:
         report(error)
         return Outcome.of_error(error)
 
 
-def _run(job: Job, *, quiet: bool, to_stderr: bool) -> Outcome:
+def _run(job: Job, *, quiet: bool, to_stderr: bool, page: Path | None) -> Outcome:
     import asyncio
 
     from nodeinit.cli import session
@@ -75,11 +83,12 @@ def _run(job: Job, *, quiet: bool, to_stderr: bool) -> Outcome:
     from nodeinit.cli.lines_view import LinesView
     from nodeinit.cli.live_view import LiveView
     from nodeinit.cli.logs import plain_logs
+    from nodeinit.cli.paging import paged
     from nodeinit.cli.view import View
 
     out = console(stderr=to_stderr)
     view = View() if quiet else LiveView(out) if out.is_terminal else LinesView(out)
-    with plain_logs():
+    with plain_logs(), paged(view, page):
         return asyncio.run(session.run(job, view))
 
 
@@ -113,7 +122,8 @@ def _subject(options: dict[str, Any]) -> tuple[LLMConfig, Where, Callable[[], No
 
 
 def _check_usage(options: dict[str, Any]) -> None:
-    """Options that do not go together."""
+    """Options that do not go together, and a page that is none."""
+    html_only(options["page"], None, "--diagram")
     given = {name for name, value in options.items() if value not in (None, False)}
     if {"config", "example"} <= given:
         raise click.UsageError("give either CONFIG or --example, not both")

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
 from rich.text import Text
 
 from nodeinit.cli.lines import seconds
+from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.events import Frame
 from nodeinit.fsm.explain import phase_seconds
-from nodeinit.fsm.snapshot import Wait
+from nodeinit.fsm.policy import Policy
+from nodeinit.fsm.snapshot import Snapshot, Step, Wait
 
-if TYPE_CHECKING:
-    from nodeinit.node.initializer import NodeInitializer
+
+class Seen(Protocol):
+    """What is shown: a node of this process, or what a journal tells of one."""
+
+    @property
+    def machine(self) -> Definition:
+        """The machine that it runs."""
+        ...
+
+    @property
+    def policy(self) -> Policy:
+        """How patient it is."""
+        ...
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Where it stands."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """The state that it is in."""
+        ...
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """Its steps so far."""
+        ...
+
 
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
 
-def spine(node: NodeInitializer, elapsed: float) -> Text:
+def spine(node: Seen, elapsed: float) -> Text:
     """The phases of a node's machine with the times they took; `elapsed` is since its start."""
     state = node.state
     times = phase_seconds(node.steps)
@@ -49,7 +79,7 @@ def spine(node: NodeInitializer, elapsed: float) -> Text:
     return Text("  ").join(parts)
 
 
-def _stands(node: NodeInitializer) -> str:
+def _stands(node: Seen) -> str:
     """The state on the spine that stands for the present one: on the way out, where it was left."""
     now = node.snapshot
     if now.state == Frame.BACKOFF:
@@ -60,13 +90,13 @@ def _stands(node: NodeInitializer) -> str:
     return now.state
 
 
-def _entered(node: NodeInitializer) -> float:
+def _entered(node: Seen) -> float:
     """When the present state was entered, seconds since the start."""
     changed = (s.at for s in reversed(node.steps) if s.before.state != s.after.state)
     return next(changed, 0.0)
 
 
-def _wait(node: NodeInitializer) -> float:
+def _wait(node: Seen) -> float:
     """How long the present backoff is."""
     waits = (e.seconds for s in reversed(node.steps) for e in s.effects if isinstance(e, Wait))
     return next(waits, 0.0)

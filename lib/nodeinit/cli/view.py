@@ -15,6 +15,7 @@ from nodeinit.fsm.snapshot import Step
 from nodeinit.placement.topology import ClusterSnapshot
 
 if TYPE_CHECKING:
+    from nodeinit.diagram.live import LivePage
     from nodeinit.node.initializer import NodeInitializer
 
 
@@ -23,6 +24,7 @@ class View:
 
     def __init__(self) -> None:
         self.node: NodeInitializer | None = None
+        self.page: LivePage | None = None
         self._holding = False
         self._ended = False
 
@@ -57,9 +59,13 @@ class View:
 
         # Coroutines, so that they are called in the loop's thread and not beside it.
         async def on_step(step: Step) -> None:
+            if self.page is not None:
+                self.page.touch()
             self.step(step)
 
         async def on_progress(progress: Any) -> None:
+            if self.page is not None:
+                self.page.touch()
             if isinstance(progress, Progress):
                 self.progress(progress)
 

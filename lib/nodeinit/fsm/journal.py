@@ -9,6 +9,7 @@ effect, and secrets are redacted. The last line of a run that was killed may be 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import logging
@@ -56,7 +57,11 @@ class Note:
 
 
 class Journal:
-    """Writes the steps of one run to a file that must not exist yet."""
+    """Writes the steps of one run to a file that must not exist yet.
+
+    The file is locked as long as it is written, so that a reader can tell a run that goes on from one
+    that was killed; the kernel gives the lock back with the process.
+    """
 
     def __init__(self, path: str | os.PathLike[str], core: Core, ctx: Any, node: str) -> None:
         self.path = Path(path)
@@ -71,6 +76,8 @@ class Journal:
             raise JournalError(
                 f"{self.path}: exists already; a journal belongs to one run, choose another path"
             ) from None
+        with contextlib.suppress(OSError):  # some file systems have no locks
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         header = {
             "journal": FORMAT,
             "machine": core.definition.name,
@@ -235,6 +242,23 @@ def check_header(path: str | os.PathLike[str], header: dict[str, Any]) -> dict[s
     if header.get("journal") != FORMAT or not isinstance(header.get("machine"), str):
         raise JournalError(f"{path}: line 1 is not the header of a journal of format {FORMAT}")
     return header
+
+
+def is_written(path: str | os.PathLike[str]) -> bool:
+    """Whether somebody is still at work on a journal, as far as its lock tells."""
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return True  # without locks nobody can tell
+    finally:
+        os.close(file)
+    return False
 
 
 def replay(path: str | os.PathLike[str], definition: Definition) -> Replay:

@@ -10,7 +10,8 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from nodeinit.callbacks import CallbackSpec, check_hooks, get_or_create
 from nodeinit.clusters.base import Cluster, Progress
@@ -34,6 +35,9 @@ from nodeinit.node.policy import policy_of
 from nodeinit.node.status import Status, status_of
 from nodeinit.node.subscribers import Subscribers
 from nodeinit.placement.topology import Placement
+
+if TYPE_CHECKING:
+    from nodeinit.diagram.run import RunRecord
 
 STANDARD = "node_init"
 _LET_GO = 5.0  # seconds; Ray takes a hundredth of one to end a process
@@ -110,6 +114,29 @@ class NodeInitializer:
         """What was seen beside the steps: what plans were made against, how far hosts came."""
         return self._notes.kept
 
+    def record(self) -> RunRecord:
+        """The run as it is known now, to be drawn: `to_svg`, `to_html`, `to_markdown`.
+
+        May be asked from any thread.
+        """
+        from nodeinit.diagram.run import RunRecord
+
+        began = None if self.began is None else datetime.fromtimestamp(self.began, UTC)
+        return RunRecord(
+            machine=self.machine,
+            policy=self.policy,
+            steps=self.steps,
+            notes=self.notes,
+            name=self.name,
+            began=began,
+            source=self.journal or "",
+            now=self._elapsed(),
+        )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.record()._repr_html_()
+
     @property
     def journal(self) -> str | None:
         """The path of the journal, if one is written."""
@@ -124,16 +151,13 @@ class NodeInitializer:
 
         Cheap, and may be asked from any thread.
         """
-        now = 0.0
-        if self._driver is not None and self._driver.began is not None and self._loop is not None:
-            now = self._loop.time() - self._driver.began
         return status_of(
             self.name,
             self.config.model_id,
             self.steps,
             self.snapshot,
             self.policy,
-            now=now,
+            now=self._elapsed(),
             reports=tuple(self._reports.values()),
         )
 
@@ -274,9 +298,16 @@ class NodeInitializer:
         self._changed.set()
         self._subscribers.publish(step)
 
-    def _progressed(self, report: Progress) -> None:
-        self._reports[report.node_id] = report
-        self._notes.progress(report)
+    def _elapsed(self) -> float:
+        """Seconds since the start, from any thread."""
+        if self._driver is None or self._driver.began is None or self._loop is None:
+            return 0.0
+        return self._loop.time() - self._driver.began
+
+    def _progressed(self, report: Any) -> None:
+        if isinstance(report, Progress):  # the activity of somebody else's phase may tell anything
+            self._reports[report.node_id] = report
+            self._notes.progress(report)
         self._progress.publish(report)
 
     def _failure(self) -> InitializationFailed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any, TypeAlias
 
 import attrs
@@ -36,6 +37,11 @@ class Planned:
     def refused(self) -> tuple[tuple[Replica, Infeasible], ...]:
         """The replicas that do not fit."""
         return tuple((r, why) for r, why in self.answers if isinstance(why, Infeasible))
+
+    def _repr_svg_(self) -> str:
+        """What a notebook shows. By name: this layer knows nothing of drawing."""
+        drawn: str = importlib.import_module("nodeinit.diagram.plan").plan_svg(self)
+        return drawn
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as JSON."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import attrs
 
 from nodeinit.diagram.run.amounts import grouped, seconds
@@ -48,7 +50,7 @@ def headline(run: RunRecord) -> Headline:
         facts.append(("note", "nobody runs it any more: it was killed before its end"))
     return Headline(
         sentence,
-        more.strip(),
+        textwrap.dedent(more).strip(),
         "bad" if run.left else str(_LOOKS.get(run.state, "now")),  # type: ignore[call-overload]
         run.state,
         tuple((name, value) for name, value in facts if value),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable
 
 from nodeinit.diagram.run.record import RunRecord
+
+_ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{8,}(?![0-9a-f])")
+_LONG = 28  # characters from which on an id is only shown in part
 
 
 def host_names(run: RunRecord) -> Callable[[str], str]:
@@ -28,3 +32,15 @@ def host_names(run: RunRecord) -> Callable[[str], str]:
         return found if number[found] == 1 else f"{found} ({short})"
 
     return name
+
+
+def readable(run: RunRecord) -> Callable[[str], str]:
+    """A function that puts names of hosts for their ids into a text, and shortens other long ids."""
+    called = host_names(run)
+
+    def named(found: re.Match[str]) -> str:
+        id = found[0]
+        name = called(id)
+        return name if name != id[:8] or len(id) >= _LONG else id
+
+    return lambda text: _ID.sub(named, text)

@@ -36,14 +36,15 @@ def overlay(run: RunRecord) -> Overlay:
             id = ids[step.before.state]
             if culprit and id in states and id != over.now:
                 states[id] = f"{over.states[id]}: {culprit}"
-    if run.snapshot is not None and run.machine.phase(run.state) is not None:
+    if run.machine.phase(run.state) is not None:
         tries, attempts = count(run.snapshot.tries, run.state), run.policy.of(run.state).attempts
         states[over.now] = f"now, try {tries} of {attempts}"
         if (progress := progress_of(run)) is not None:
             states[over.now] += f", {progress.short}"
     fits = {id: fitted(visible(text), 11, _ROOM, bold=True) for id, text in states.items()}
     arrows = {arrow: _brief(text) for arrow, text in over.arrows.items()}
-    return attrs.evolve(over, arrows=arrows, states=fits)
+    notes = tuple(" ".join(note.replace("\\n", " ").split()) for note in over.notes)
+    return attrs.evolve(over, arrows=arrows, states=fits, notes=notes)
 
 
 def _brief(times: str) -> str:

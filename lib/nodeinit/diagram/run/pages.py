@@ -20,7 +20,7 @@ font-size:.72em;vertical-align:.12em;text-transform:uppercase;letter-spacing:.03
 dl{display:flex;flex-wrap:wrap;gap:.2em 1.6em;margin:.4em 0}dl div{display:flex;gap:.5em}
 dt{color:var(--mute)}dd{margin:0}
 progress{width:min(100%,32em);height:.9em;accent-color:var(--now);vertical-align:middle}
-.machine svg{max-width:max(100%,1180px)!important}
+.machine svg{max-width:max(100%,1060px)!important}
 td,th{overflow-wrap:normal;white-space:pre}
 td:last-child{white-space:pre-line;overflow-wrap:anywhere;min-width:16em;padding-right:0}
 .middle,.narrow{display:none}
@@ -31,19 +31,21 @@ td:last-child{white-space:pre-line;overflow-wrap:anywhere;min-width:16em;padding
 """
 
 
-def run_html(run: RunRecord, script: str = "", more: Markup | None = None) -> str:
-    """The text of the page. `script` and `more` are ours: what a page that is kept up has besides."""
-    top = headline(run)
-    title = f"{top.state}: {run.name or run.machine.name}"
-    body = joined(tag("main", content(run), markup=True), *([more] if more else []))
-    return page(title, body, STYLE, script)
+def run_html(run: RunRecord) -> str:
+    """The text of the page."""
+    return page(title_of(run), tag("main", content(run), markup=True), STYLE)
+
+
+def title_of(run: RunRecord) -> str:
+    """What a browser calls the page: the state first."""
+    return f"{run.state}: {run.name or run.machine.name}"
 
 
 def content(run: RunRecord) -> Markup:
     """What stands on the page: all that changes while a run goes on."""
     machine = Markup(machine_of_run(run))
     parts = [
-        _top(headline(run)),
+        _top(headline(run), title_of(run)),
         tag("div", machine, markup=True, class_="scroll picture machine", tabindex=0),
         tag("h2", "Timeline"),
         *(_for(kind, timeline_svg(run, width=width)) for kind, width in WIDTHS.items()),
@@ -64,8 +66,10 @@ def run_fragment(run: RunRecord) -> str:
     return joined(tag("p", tag("b", top.sentence), markup=True), *found)
 
 
-def _top(top: Headline) -> Markup:
-    said = joined(tag("span", top.state, class_=f"state {top.look}"), text(top.sentence))
+def _top(top: Headline, title: str) -> Markup:
+    said = joined(
+        tag("span", top.state, class_=f"state {top.look}", data_title=title), text(top.sentence)
+    )
     parts = [tag("h1", said, markup=True)]
     if top.more:
         parts.append(tag("p", top.more, class_="more mute"))

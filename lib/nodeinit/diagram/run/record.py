@@ -56,14 +56,14 @@ class RunRecord:
         )
 
     @property
-    def snapshot(self) -> Snapshot | None:
-        """Where the machine stands; `None` before the first step."""
-        return self.steps[-1].after if self.steps else None
+    def snapshot(self) -> Snapshot:
+        """Where the machine stands; before the first step without a context."""
+        return self.steps[-1].after if self.steps else Snapshot(self.machine.initial, None)
 
     @property
     def state(self) -> str:
         """The state that it is in."""
-        return self.steps[-1].after.state if self.steps else self.machine.initial
+        return self.snapshot.state
 
     @property
     def over(self) -> bool:
@@ -73,7 +73,7 @@ class RunRecord:
     @property
     def ctx(self) -> Any:
         """The context as it was last, `None` before the first step."""
-        return self.steps[-1].after.ctx if self.steps else None
+        return self.snapshot.ctx
 
     @functools.cached_property
     def until(self) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import attrs
 
 from nodeinit.diagram.run.amounts import grouped, seconds, size, times
 from nodeinit.diagram.run.hosts import by_host
-from nodeinit.diagram.run.names import host_names
+from nodeinit.diagram.run.names import host_names, readable
 from nodeinit.diagram.run.over import culprit_of
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.diagram.run.spans import SETBACKS, stays
@@ -38,6 +38,7 @@ class Told:
 
 def tables(run: RunRecord) -> Iterator[Told]:
     """All that there is to tell of a run, less what is empty."""
+    plain = readable(run)
     for table in (
         _states(run),
         _setbacks(run),
@@ -47,7 +48,19 @@ def tables(run: RunRecord) -> Iterator[Told]:
         _steps(run),
     ):
         if table.rows:
-            yield table
+            yield _tidied(table, plain)
+
+
+def _tidied(table: Told, plain: Callable[[str], str]) -> Told:
+    """The table with names of hosts for their ids, and without columns in which nothing is."""
+    kept = [i for i in range(len(table.head)) if any(row[i] for row in table.rows)]
+    numbers = table.numbers.ljust(len(table.head))
+    return Told(
+        table.title,
+        tuple(table.head[i] for i in kept),
+        tuple(tuple(plain(row[i]) for i in kept) for row in table.rows),
+        "".join(numbers[i] for i in kept),
+    )
 
 
 def _states(run: RunRecord) -> Told:
