@@ -147,6 +147,11 @@ def failed(path: Path) -> Path:
     return written(path, cluster(), config(callback=Broken))
 
 
+def invalid(path: Path) -> Path:
+    """What Ray reserved breaks a rule."""
+    return written(path, cluster(faults=[SimFault("reserve", "lie", 0)]))
+
+
 def cancelled(path: Path) -> Path:
     """Somebody cancels in the middle of a download."""
     return written(path, cluster(), meanwhile=[(23.0, lambda node: node.cancel("not needed"))])

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from nodeinit.diagram.run import RunRecord, read_run
 from nodeinit.diagram.run.hosts import by_host
+from nodeinit.diagram.run.lanes import MOST_LANES
 from nodeinit.diagram.run.spans import stays
-from nodeinit.diagram.run.timeline import MOST_LANES, timeline_svg
+from nodeinit.diagram.run.timeline import timeline_svg
 from nodeinit.fsm.core import Core
 from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.events import BOOKKEEPING, Event, Held, Occurred, Reason
@@ -40,6 +41,7 @@ SCRIPTS: dict[str, Callable[[Path], Path]] = {
     "ready": scripts.ready,
     "retried": scripts.retried,
     "failed": scripts.failed,
+    "invalid": scripts.invalid,
     "cancelled": scripts.cancelled,
     "displaced": scripts.displaced,
     "infeasible": scripts.infeasible,
@@ -120,6 +122,7 @@ def test_stays_follow_each_other_from_the_start_to_the_end(
     assert failed == {
         "retried": ["download", "download"],
         "failed": ["download"],
+        "invalid": ["placement"],
         "displaced": ["placement"],
         "infeasible": ["config"],
         "lost": ["ready"],
@@ -154,6 +157,7 @@ def test_a_journal_without_notes_is_drawn_too(runs: dict[str, RunRecord]) -> Non
     [
         ("ready", ["The node is released.", "Reserved until it was given back", "other-llm"]),
         ("failed", ["no licence for", "hook on_before_placement", "not to backoff: temporary"]),
+        ("invalid", ["rule placement_is_valid", "tp_groups_whole: tensor-parallel group 1"]),
         ("cancelled", ["not needed", "Planned, not reserved"]),
         ("displaced", ["#4 at 45.6 s", "thief-0", "the hosts of the plan cannot give"]),
         ("infeasible", ["there is room for 2", "There is no plan", "NO_RESOURCES"]),

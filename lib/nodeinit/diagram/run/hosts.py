@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-import attrs
-
-from nodeinit.diagram.run.amounts import seconds, size
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.diagram.run.spans import Span
+from nodeinit.diagram.run.works import Work
 from nodeinit.fsm.events import Event, Frame
 from nodeinit.fsm.journal import Note
 from nodeinit.fsm.snapshot import Step
-
-
-@attrs.define
-class _Work:
-    """Something that a host is at, while it is read."""
-
-    kind: str
-    name: str
-    begin: float
-    phase: str
-    visit: int
-    confirmed: float | None = None
-    notes: list[Note] = attrs.field(factory=list)
 
 
 def by_host(run: RunRecord) -> dict[str, list[Span]]:
@@ -57,9 +38,9 @@ class _Hosts:
     def __init__(self, run: RunRecord) -> None:
         self.run = run
         self.spans: dict[str, list[Span]] = {}
-        self.works: dict[tuple[str, str], tuple[tuple[str, ...], _Work]] = {}
-        self.alone: dict[str, _Work] = {}  # what is held on one host only, by its node id
-        self.loose: dict[str, _Work] = {}  # progress of hosts of which nothing is held
+        self.works: dict[tuple[str, str], tuple[tuple[str, ...], Work]] = {}
+        self.alone: dict[str, Work] = {}  # what is held on one host only, by its node id
+        self.loose: dict[str, Work] = {}  # progress of hosts of which nothing is held
         self.known = known_hosts(run)
 
     def read(self) -> dict[str, list[Span]]:
@@ -85,7 +66,7 @@ class _Hosts:
         if step.accepted and held is not None:
             if step.occurred.event is Event.ACQUIRING:
                 hosts = self._hosts_of(step, held.name)
-                work = _Work(held.kind, held.name, step.at, held.phase, held.attempt)
+                work = Work(held.kind, held.name, step.at)
                 self.works[held.key] = hosts, work
                 if len(hosts) == 1 and held.name.endswith(f"-{hosts[0]}"):
                     self.alone[hosts[0]] = work
@@ -134,7 +115,7 @@ class _Hosts:
         if node_id in self.alone:
             self.alone[node_id].notes.append(note)
             return
-        work = self.loose.setdefault(node_id, _Work("fetch", "", note.at, "", 0))
+        work = self.loose.setdefault(node_id, Work("fetch", "", note.at))
         work.notes.append(note)
         self.spans.setdefault(node_id, [])
 
@@ -143,76 +124,12 @@ class _Hosts:
         if len(hosts) == 1 and self.alone.get(hosts[0]) is work:
             del self.alone[hosts[0]]
         for node_id in hosts:
-            span = (_fetch if work.notes or len(hosts) == 1 else _held)(work, at, failed, open)
+            span = (work.alone if work.notes or len(hosts) == 1 else work.shared)(
+                at, failed=failed, open=open
+            )
             self.spans.setdefault(node_id, []).append(span)
 
     def _end_loose(self, node_id: str, at: float, *, open: bool = False) -> None:
         work = self.loose.pop(node_id)
         last = work.notes[-1]
-        self.spans[node_id].append(_fetch(work, at if open else last.at, False, open))
-
-
-def _held(work: _Work, end: float, failed: bool, open: bool) -> Span:
-    """Something that is held on several hosts, such as a group."""
-    got = "" if work.confirmed is None else f", held since {seconds(work.confirmed)}"
-    tip = f"{work.kind} {work.name}\nasked for at {seconds(work.begin)}{got}"
-    tip += ", held still" if open else f"\ngone at {seconds(end)}"
-    return Span(work.begin, end, work.kind, work.name, work.kind, tip, failed=failed, open=open)
-
-
-def _fetch(work: _Work, end: float, failed: bool, open: bool) -> Span:
-    """The work of one host, with the bytes that it came to."""
-    if not work.notes:
-        tip = f"{work.kind} {work.name}, {seconds(end - work.begin)}"
-        return Span(work.begin, end, work.kind, work.name, "", tip, failed=failed, open=open)
-    last = work.notes[-1].data
-    done, total = _number(last, "done"), _number(last, "total")
-    moved, took = _moved(work.notes)
-    there = not moved and not failed and not open
-    label = "already there" if there else size(done if failed or open else total or done)
-    if (failed or open) and total:
-        label = f"{size(done)} of {size(total)}"
-    if moved and took > 0:
-        label += f", {size(moved / took)}/s"
-    lines = [f"{work.kind}, {seconds(end - work.begin)}, from {seconds(work.begin)} on", label]
-    if there and total:
-        lines.append(f"{size(total)}, of which nothing had to be brought")
-    stages: dict[str, float] = {}
-    for note, following in zip(work.notes, [*work.notes[1:], None], strict=True):
-        until = end if following is None else following.at
-        stage = str(note.data.get("stage", ""))
-        stages[stage] = stages.get(stage, 0.0) + max(0.0, until - note.at)
-    lines += [f"{stage} {seconds(spent)}" for stage, spent in stages.items() if stage != "done"]
-    lines += list(dict.fromkeys(str(n.data["note"]) for n in work.notes if n.data.get("note")))
-    if failed:
-        lines.append("it did not come to its end")
-    points = [
-        (n.at, _number(n.data, "done") / t) for n in work.notes if (t := _number(n.data, "total"))
-    ]
-    return Span(
-        work.begin,
-        end,
-        work.kind,
-        work.name,
-        label,
-        "\n".join(lines),
-        tuple((at, min(1.0, part)) for at, part in points),
-        failed,
-        open,
-    )
-
-
-def _moved(notes: Sequence[Note]) -> tuple[float, float]:
-    """The bytes that moved while a host fetched, and the seconds that this took."""
-    moved = took = 0.0
-    for before, after in itertools.pairwise(notes):
-        more = _number(after.data, "done") - _number(before.data, "done")
-        if before.data.get("stage") == "fetch" and more > 0:
-            moved += more
-            took += after.at - before.at
-    return moved, took
-
-
-def _number(data: Mapping[str, Any], key: str) -> float:
-    value = data.get(key, 0)
-    return float(value) if isinstance(value, int | float) else 0.0
+        self.spans[node_id].append(work.alone(at if open else last.at, failed=False, open=open))

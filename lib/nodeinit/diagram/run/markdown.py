@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from nodeinit.diagram.names import encoded, visible
 from nodeinit.diagram.run.amounts import seconds
 from nodeinit.diagram.run.headline import headline
+from nodeinit.diagram.run.lanes import lanes_of
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.diagram.run.spans import Span, stays
-from nodeinit.diagram.run.telling import Told, tables
-from nodeinit.diagram.run.timeline import lanes_of
+from nodeinit.diagram.run.telling import tables
+from nodeinit.diagram.run.told import Told
 from nodeinit.diagram.table import prose
 
 _SIGNS = {"good": "✅", "bad": "❌", "warn": "⚠️", "now": "⏳"}

@@ -10,11 +10,11 @@ from nodeinit.diagram.names import visible
 from nodeinit.diagram.plan.text import fitted
 from nodeinit.diagram.run.progress import progress_of
 from nodeinit.diagram.run.record import RunRecord
-from nodeinit.diagram.run.spans import SETBACKS
+from nodeinit.diagram.run.spans import is_setback
 from nodeinit.fsm.events import Event
 from nodeinit.fsm.snapshot import Step, count
 
-_ROOM = 270.0  # pixels of a line on a card
+_ROOM = 340.0  # pixels of a line on a card
 
 
 def machine_of_run(run: RunRecord) -> str:
@@ -31,7 +31,7 @@ def overlay(run: RunRecord) -> Overlay:
     ids = {state.name: state.id for state in diagram_of(run.machine).states}
     states = dict(over.states)
     for step in run.steps:
-        if step.occurred.event in SETBACKS and step.before.state != step.after.state:
+        if is_setback(step) and step.before.state != step.after.state:
             culprit = culprit_of(step)
             id = ids[step.before.state]
             if culprit and id in states and id != over.now:

@@ -7,8 +7,9 @@ from nodeinit.diagram.run.headline import Headline, headline
 from nodeinit.diagram.run.over import machine_of_run
 from nodeinit.diagram.run.placed import placement_svg
 from nodeinit.diagram.run.record import RunRecord
-from nodeinit.diagram.run.telling import Told, tables
+from nodeinit.diagram.run.telling import tables
 from nodeinit.diagram.run.timeline import timeline_svg
+from nodeinit.diagram.run.told import Told
 
 WIDTHS = {"wide": 1500.0, "middle": 960.0, "narrow": 336.0}
 """Pixels: pictures are drawn so wide each, and the page shows the one that it has room for."""

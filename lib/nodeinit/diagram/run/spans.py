@@ -14,6 +14,15 @@ from nodeinit.fsm.snapshot import Step, Wait, count
 SETBACKS = (Event.ERRORED, Event.ELAPSED, Event.DISPLACED, Event.LOST)
 
 
+def is_setback(step: Step) -> bool:
+    """Whether a step threw the run back: something failed, or a phase ended against a rule."""
+    if not step.accepted:
+        return False
+    event = step.occurred.event
+    unmet = event is Event.DONE and step.after.state in (Frame.BACKOFF, Frame.RELEASING)
+    return unmet or event in SETBACKS
+
+
 @attrs.frozen
 class Span:
     """Something that lasted: from when to when (seconds since the start), of which kind.
@@ -80,7 +89,7 @@ def _stay(
     run: RunRecord, state: str, begin: float, end: float, entry: Step | None, leave: Step | None
 ) -> Span:
     event = leave.occurred.event if leave is not None else None
-    failed = event in SETBACKS
+    failed = leave is not None and is_setback(leave)
     lines = [f"{state}, {seconds(end - begin)}, from {seconds(begin)} on"]
     kind = kind_of(run, state)
     label = state

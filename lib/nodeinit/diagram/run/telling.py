@@ -3,37 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
-
-import attrs
+from collections.abc import Callable, Iterator
 
 from nodeinit.diagram.run.amounts import grouped, seconds, size, times
 from nodeinit.diagram.run.hosts import by_host
 from nodeinit.diagram.run.names import host_names, readable
-from nodeinit.diagram.run.over import culprit_of
 from nodeinit.diagram.run.record import RunRecord
-from nodeinit.diagram.run.spans import SETBACKS, stays
-from nodeinit.fsm.events import BOOKKEEPING
-from nodeinit.fsm.snapshot import Step
-
-T = TypeVar("T")
-
-MOST = 120
-"""So many steps are listed one by one: the first half of them and the last; others are counted."""
-
-MOST_ROWS = 24
-"""So many rows have all other tables; what is left out is counted in a last one."""
-
-
-@attrs.frozen
-class Told:
-    """A table under a title. All cells are plain text of anybody; `numbers` marks columns by `n`."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numbers: str = ""
+from nodeinit.diagram.run.spans import stays
+from nodeinit.diagram.run.steps import setbacks_told, steps_told
+from nodeinit.diagram.run.told import MOST_ROWS, Told
 
 
 def tables(run: RunRecord) -> Iterator[Told]:
@@ -41,11 +19,11 @@ def tables(run: RunRecord) -> Iterator[Told]:
     plain = readable(run)
     for table in (
         _states(run),
-        _setbacks(run),
+        setbacks_told(run),
         _hosts(run),
         _hooks(run),
         _refused(run),
-        _steps(run),
+        steps_told(run),
     ):
         if table.rows:
             yield _tidied(table, plain)
@@ -84,35 +62,6 @@ def _states(run: RunRecord) -> Told:
     )
     head = ("state", "visits", "time", "longest", "set back", "the last time, then")
     return Told("Time by state", head, rows, " nnnn")
-
-
-def _setbacks(run: RunRecord) -> Told:
-    found = [step for step in run.steps if step.occurred.event in SETBACKS and step.accepted]
-
-    def row(step: Step) -> tuple[str, ...]:
-        reason = step.occurred.reason or step.after.reason
-        said = reason.message if reason is not None else ""
-        rules = [f"not to {r.target}: {r.guard}: {r.why}" for r in step.refusals]
-        why = "\n".join([said, *rules]).strip()
-        where = f"{step.before.state} → {step.after.state}"
-        return f"{step.at:.3f}", where, culprit_of(step), why
-
-    rows = [row(step) for step in _ends(found, MOST_ROWS)]
-    if len(found) > len(rows):
-        left = Counter(
-            f"{s.before.state}: {culprit_of(s)}" for s in found[MOST_ROWS // 2 : -MOST_ROWS // 2]
-        )
-        told = ", ".join(f"{what} {times(n, 'time')}" for what, n in left.most_common(6))
-        rows.insert(
-            MOST_ROWS // 2,
-            ("…", f"{grouped(len(found) - len(rows))} more", "", told),
-        )
-    return Told("What went wrong", ("at (s)", "where", "what", "why"), tuple(rows), "n")
-
-
-def _ends(found: Sequence[T], most: int) -> list[T]:
-    """All of them, or the first and the last of many."""
-    return list(found) if len(found) <= most else [*found[: most // 2], *found[-most // 2 :]]
 
 
 def _hosts(run: RunRecord) -> Told:
@@ -192,33 +141,3 @@ def _refused(run: RunRecord) -> Told:
         rows.append(("…", "others", str(rest), "", "", ""))
     head = ("event", "in", "times", "first (s)", "last (s)", "why it was refused")
     return Told("Refused events", head, tuple(rows), "  nnn")
-
-
-def _steps(run: RunRecord) -> Told:
-    shown = _ends(list(enumerate(run.steps, 1)), MOST)
-    rows = [_step(number, step) for number, step in shown]
-    if len(run.steps) > len(shown):
-        left = run.steps[MOST // 2 : -MOST // 2]
-        kinds = Counter(f"{s.occurred.event} in {s.before.state}" for s in left)
-        told = ", ".join(f"{what}: {n}" for what, n in kinds.most_common())
-        rows.insert(MOST // 2, ("…", "", f"{grouped(len(left))} more", "", told))
-    return Told("Steps", ("#", "at (s)", "event", "state", "what"), tuple(rows), "nn")
-
-
-def _step(number: int, step: Step) -> tuple[str, ...]:
-    occurred, before, after = step.occurred, step.before, step.after
-    where = before.state if before.state == after.state else f"{before.state} → {after.state}"
-    return str(number), f"{step.at:.3f}", str(occurred.event), where, "\n".join(_what(step))
-
-
-def _what(step: Step) -> Iterable[str]:
-    occurred = step.occurred
-    if occurred.held is not None and occurred.event in BOOKKEEPING:
-        yield f"{occurred.held.kind} {occurred.held.name}"
-    if not step.accepted:
-        yield f"refused: {step.refused}"
-    elif step.after.reason is not None and step.after.reason is not step.before.reason:
-        yield str(step.after.reason)
-    for hook in step.hooks:
-        failed = f": failed: {hook.error}" if hook.error else ""
-        yield f"{hook.hook} of {hook.callback}, {seconds(hook.seconds)}{failed}"
