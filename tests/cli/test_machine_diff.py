@@ -43,7 +43,8 @@ def test_without_a_second_machine_it_is_the_installed_one(nodeinit: Nodeinit, ol
 
 
 @pytest.mark.parametrize(
-    ("suffix", "begins"), [("svg", "<svg"), ("md", "# "), ("txt", "node_init")]
+    ("suffix", "begins"),
+    [("svg", "<svg"), ("html", "<!doctype"), ("md", "# "), ("txt", "node_init")],
 )
 def test_a_suffix_chooses_the_format(
     suffix: str, begins: str, nodeinit: Nodeinit, old: Path
@@ -62,7 +63,7 @@ def test_a_suffix_chooses_the_format(
     [
         (["gone.json"], "gone.json"),
         (["old.json", "own_machine:WRAM"], "did you mean WARM?"),
-        (["old.json", "-o", "x.bmp"], r"known: .svg, .md, .json, .txt"),
+        (["old.json", "-o", "x.bmp"], r"known: .svg, .html, .md, .json, .txt"),
     ],
 )
 def test_what_cannot_be_compared_is_said(

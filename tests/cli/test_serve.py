@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import attrs
 import pytest
 from click.testing import Result
 
+from nodeinit.cli.serving import hopeless, last_error
+from nodeinit.node.status import Status, StatusReason
 from nodeinit.placement.snapshot_file import snapshot_text
 from nodeinit.placement.topology import ClusterSnapshot, Host
 from tests.cli.conftest import World, write_config
@@ -86,6 +89,15 @@ def test_a_yaml_of_ray_is_planned_as_it_is(
         assert placed == expected
 
 
+def test_a_ray_service_is_planned_as_what_it_serves(nodeinit: Nodeinit, cluster_file: Path) -> None:
+    path = OURS / "rayservice.yaml"
+    result = nodeinit("plan", path, "--cluster", cluster_file, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert devices(found["models"]) == {"l4": 2}
+    assert len(found["ingress"]) == 1
+
+
 def test_every_yaml_of_ray_is_tried() -> None:
     files = {path.stem for path in UPSTREAM.glob("*.yaml")}
     assert files - set(EXPECTED) == {"custom_server"}
@@ -127,3 +139,44 @@ def test_a_saved_cluster_is_for_a_dry_run(nodeinit: Nodeinit, cluster_file: Path
     result = nodeinit("serve", UPSTREAM / "cpu.yaml", "--cluster", cluster_file)
     assert result.exit_code == 2
     assert "only --dry-run can plan on it" in result.stderr
+
+
+def node(phase: str, code: str = "error", *, temporary: bool = False) -> Status:
+    reason = StatusReason(code, "out of luck", "download", temporary)
+    now = datetime.now(UTC)
+    return Status("n", "m", phase, False, 1, 5, 1, now, None, None, reason, "It is out of luck.")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "status", "expected"),
+    [
+        ([], "DEPLOYING", None),
+        ([node("download")], "DEPLOYING", None),
+        ([node("failed", temporary=True)], "DEPLOYING", None),  # Serve tries again
+        ([node("failed")], "DEPLOYING", (4, "out of luck")),
+        ([node("ready"), node("failed", "infeasible")], "DEPLOYING", (3, "out of luck")),
+        ([node("failed", temporary=True)], "DEPLOY_FAILED", (4, "ValueError: no")),
+    ],
+)
+def test_when_there_is_no_hope(nodes: list[Status], status: str, expected: Any) -> None:
+    """A node that failed for good says why long before Serve gives up."""
+    by_replica = {str(i): one for i, one in enumerate(nodes)}
+    assert hopeless(by_replica, status, "The deployment failed.\nValueError: no") == expected
+
+
+def test_of_serves_tracebacks_the_last_error_is_told() -> None:
+    """With all of its lines: they may be the explanation of a plan."""
+    message = """Deploying app 'llm' failed with exception:
+Traceback (most recent call last):
+  File "application_state.py", line 926, in _reconcile_build_app_task
+    serialized = ray.get(
+ray.exceptions.RayTaskError(RuntimeError): ray::build_serve_application() (pid=3665)
+KeyError: 'm'
+The above exception was the direct cause of the following exception:
+RuntimeError: Traceback (most recent call last):
+  File "application_state.py", line 1736, in build_serve_application
+nodeinit.errors.NoCapacityError: m#1 does not fit: needs 4 GPUs
+  host-1: less than 4 GPUs free"""
+    told = message[message.index("nodeinit.errors") :]
+    assert last_error(message) == told
+    assert last_error("something else") == "something else"

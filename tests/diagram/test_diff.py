@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import example, given, settings
 
 from nodeinit.diagram import Diagram, diagram_of
 from nodeinit.diagram.arrows import arrows_of
-from nodeinit.diagram.diff import changes, compare, differs, markdown, read, text, to_dict
+from nodeinit.diagram.diff import changes, compare, differs, html, markdown, read, text, to_dict
 from nodeinit.diagram.great import machine_svg
 from nodeinit.diagram.great.layout import layout_of
 from nodeinit.diagram.great.words import in_full
@@ -25,7 +26,8 @@ from nodeinit.fsm.definition import Definition, Edge, Phase
 from nodeinit.fsm.events import Event, Frame
 from nodeinit_machines.node_init import NODE_INIT
 from tests.diagram.machines import SMALL, definitions, passing, work
-from tests.diagram.test_great import ALIKE, BACK, ODD, SVG, overlap
+from tests.diagram.test_great import ALIKE, BACK, ODD, SVG, names_are_phases, overlap
+from tests.diagram.test_machine_page import Read
 
 WARM = NODE_INIT.with_phase(Phase("warmup", work, summary="answer once"), after="placement")
 OLD, NEW = (Mark.SAME, Mark.CHANGED, Mark.REMOVED), (Mark.SAME, Mark.CHANGED, Mark.ADDED)
@@ -51,7 +53,7 @@ def ways(diagram: Diagram, singles: tuple[Single, ...]) -> Counter[tuple[str, ..
     return Counter((names[s.source], s.event, names[s.target]) for s in singles)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(definitions(), definitions())
 @example(SMALL, BACK)
 @example(BACK, ALIKE)
@@ -72,7 +74,7 @@ def test_everything_of_both_is_there_once(old: Definition, new: Definition) -> N
     assert [s.name for s in both.states if s.mark in NEW] == list(new.states)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(definitions(), definitions())
 @example(SMALL, BACK)
 @example(BACK, ALIKE)
@@ -96,7 +98,7 @@ def test_the_picture_shows_it_and_nothing_lies_on_anything_else(
     assert drawn == Counter(looks[arrow.mark] for arrow in arrows_of(both))
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(definitions())
 @example(NODE_INIT)
 def test_a_machine_is_the_same_as_itself(definition: Definition) -> None:
@@ -120,6 +122,17 @@ def test_a_guard_a_hook_an_assign_and_what_hooks_may_do_are_told() -> None:
     ]
     (change,) = changes(compared(SMALL, with_edges((3, again))))
     assert change.notes == ("assigns nothing, not next_plan",)
+
+
+def test_an_edge_that_lost_its_guards_is_what_is_left_where_others_have_some() -> None:
+    one, two = SMALL.edges[2], attrs.evolve(SMALL.edges[3], guards=(passing("again"),))
+    end = Edge("build", Event.DONE, Frame.RELEASING)
+    old = attrs.evolve(SMALL, edges=(one, two, end, *SMALL.edges[:2], *SMALL.edges[4:]))
+    new = attrs.evolve(
+        SMALL, edges=(one, attrs.evolve(two, guards=()), *SMALL.edges[:2], *SMALL.edges[4:])
+    )
+
+    assert ("~", "build → fetch", "on done if − again when nothing else applies") in told(old, new)
 
 
 def test_edges_that_are_tried_in_another_order_have_changed() -> None:
@@ -180,6 +193,18 @@ def test_all_ways_of_telling_tell_the_same() -> None:
     assert text(both).startswith(f"node_init: 1 state and {len(found) - 1} edges differ\n")
 
 
+def test_the_page_has_every_change_once_and_nothing_of_users_is_markup() -> None:
+    hostile = names_are_phases("</code><script>alert(1)</script>", "a&b")
+    both = compared(SMALL, hostile)
+    page = Read(html(both))
+
+    marks = re.findall(r'<span class="(?:good|bad|now)">. (\w+)</span>', html(both))
+    words = {Mark.ADDED: "added", Mark.REMOVED: "removed", Mark.CHANGED: "changed"}
+    assert Counter(marks) == Counter(words[change.mark] for change in changes(both))
+    assert page.tags["script"] == 0 and page.tags["svg"] == 1
+    assert not {"src", "href"} & {name for name, _ in page.attributes}
+
+
 def changed(**keys: Any) -> str:
     return json.dumps({**SMALL.to_dict(), **keys})
 
@@ -210,7 +235,7 @@ def test_a_file_that_holds_no_machine_is_refused(held: str, said: str, tmp_path:
     assert "machine.json" in str(caught.value)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)
 @given(definitions())
 def test_a_file_that_was_written_is_read(definition: Definition) -> None:
     import tempfile

@@ -39,6 +39,7 @@ def test_its_own_policy_is_drawn_unless_another_is_given() -> None:
     own = attrs.evolve(SMALL, policy=patient)
 
     assert "2 h a try" in own.to_svg() and "2 h a try" in own.to_html()
+    assert "2 h a try" in to_svg(own) and "2 h a try" in to_html(own)
     assert "2 h a try" in render(own, "md") and "2 h a try" not in render(SMALL, "md")
     assert "2 h a try" in SMALL.to_svg(patient) and "2 h a try" not in SMALL.to_svg()
     assert NODE_INIT.policy is DEFAULT

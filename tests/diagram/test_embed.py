@@ -16,6 +16,7 @@ from tests.diagram.machines import SMALL
 
 PAGE = Path("docs/page.md")
 END = "<!-- nodeinit end -->"
+OLD = "old\n"
 
 
 def find(name: str) -> Definition:
@@ -41,6 +42,19 @@ def test_a_place_is_filled_and_what_was_there_replaced(what: str, language: str)
     block = f"```{language}\n{render(SMALL, what)}```\n"
     assert text == "# Title\n" + place(what, block) + "after\n"
     assert filled(text) == text
+
+
+def test_all_places_of_a_page_are_filled() -> None:
+    text = filled(f"one\n{place('mmd')}two\n{place('dot', OLD)}three\n{place('json')}four\n")
+
+    blocks = [
+        f"```{language}\n{render(SMALL, what)}```\n"
+        for what, language in (("mmd", "mermaid"), ("dot", "dot"), ("json", "json"))
+    ]
+    mmd, dot, json = (
+        place(what, block) for what, block in zip(("mmd", "dot", "json"), blocks, strict=True)
+    )
+    assert text == f"one\n{mmd}two\n{dot}three\n{json}four\n"
 
 
 def test_a_table_goes_below_the_headings_of_the_page() -> None:

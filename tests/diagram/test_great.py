@@ -143,6 +143,26 @@ def test_no_line_strikes_out_a_label(definition: Definition) -> None:
         assert not struck or (line.kind == "over" and not has_room(line, layout)), line
 
 
+def test_arrows_below_the_lower_row_do_not_cross_each_other_either() -> None:
+    more = Edge(Frame.RELEASING, Event.LOST, "build")
+    layout = layout_of(diagram_of(attrs.evolve(BACK, edges=(more, *BACK.edges))))
+    below = [line for line in layout.lines if line.kind == "other"]
+    (start,) = [card.box for card in layout.cards if card.state.kind is StateKind.START]
+
+    assert len(below) == 3
+    for one, two in itertools.combinations(below, 2):
+        for first in itertools.pairwise(one.points):
+            for second in itertools.pairwise(two.points):
+                assert not overlap(drawn_as(*first), drawn_as(*second)), (one.arrow, two.arrow)
+    dot = Box(start.x - 18, start.y, 12, start.h)
+    for line in below:
+        assert not any(overlap(drawn_as(*piece), dot) for piece in itertools.pairwise(line.points))
+        others = [other for other in below if other is not line]
+        for other in others:
+            pieces = itertools.pairwise(other.points)
+            assert not any(overlap(drawn_as(*piece), line.label.box) for piece in pieces)
+
+
 def has_room(line: Line, layout: Layout) -> bool:
     """Whether the label of a lane fits between two of the lines that go up through its lane."""
     left, right = sorted(x for x, _ in line.points[1:3])

@@ -61,7 +61,7 @@ class Read(HTMLParser):
             self.code[-1] += data
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(definitions())
 @example(SMALL)
 @example(BACK)

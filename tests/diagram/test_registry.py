@@ -84,6 +84,11 @@ def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
         render(SMALL, "bmp")
 
 
+def test_what_is_no_text_goes_to_a_file() -> None:
+    with pytest.raises(ConfigError, match=r"'PNG': is drawn by Graphviz.*-o machine\.png"):
+        render(SMALL, "PNG")
+
+
 @pytest.mark.parametrize(
     ("name", "problem"),
     [("small.bmp", r"no renderer has the suffix '\.bmp'"), ("small", "it has no suffix")],

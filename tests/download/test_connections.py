@@ -196,6 +196,34 @@ def test_a_service_account_of_google_signs(
     assert url.startswith("https://storage.googleapis.com/bucket/m/w.bin?X-Goog-")
 
 
+def test_a_clock_that_is_wrong_is_named(
+    s3: Bucket, no_credentials: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says only that it denies access."""
+
+    async def deny(request: web.Request) -> web.Response:
+        date = {"Date": "Fri, 27 Nov 2020 10:00:00 GMT"} if "early" in request.path else {}
+        return web.Response(status=403, text="<Code>AccessDenied</Code>", headers=date)
+
+    app = web.Application()
+    app.router.add_get("/{key:.*}", deny)
+    with serving(app) as url:
+        for name, value in {**s3.environment, "AWS_ENDPOINT_URL_S3": url}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(PermanentError, match=r"^auth: .*clock .* minutes.*set the clock"):
+            read("s3://bucket/early")
+        with pytest.raises(PermanentError, match=r"^auth: .*forbids it .*AccessDenied"):
+            read("s3://bucket/now")
+
+
+def test_the_host_is_asked_for_as_it_was_signed(plain: str) -> None:
+    """A port that is the scheme's own may be in the name."""
+    with FaultProxy(plain) as proxy:
+        name = proxy.url.replace("127.0.0.1", "LocalHost")
+        read(name)
+        assert proxy.seen[0].headers["host"] == name.removeprefix("http://")
+
+
 def test_a_signature_ends_soon(s3: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)

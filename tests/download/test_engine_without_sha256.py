@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import attrs
+import google_crc32c
 import pytest
 
 from nodeinit.download.fetch import bring
@@ -27,8 +28,12 @@ def md5(data: bytes) -> str:
     return "md5:" + base64.b64encode(hashlib.md5(data).digest()).decode()
 
 
-def crc32c(_data: bytes) -> str:
-    return "crc32c:AAAAAA=="
+def crc32c(data: bytes) -> str:
+    return "crc32c:" + base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
+
+
+def unknown(_data: bytes) -> str:
+    return "md6:AAAAAA=="
 
 
 def without_sha256(manifest: Manifest, digest: object = None) -> Manifest:
@@ -44,7 +49,7 @@ def whole(tmp_path: Path) -> Manifest:
     return model(tmp_path / "model")
 
 
-@pytest.mark.parametrize("digest", [None, git_sha1, md5, crc32c])
+@pytest.mark.parametrize("digest", [None, git_sha1, md5, crc32c, unknown])
 def test_it_is_brought_and_recognised(whole: Manifest, tmp_path: Path, digest: object) -> None:
     manifest = without_sha256(whole, digest)
     path = published_path(tmp_path / "store", manifest)

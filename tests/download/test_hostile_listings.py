@@ -148,7 +148,8 @@ def test_an_etag_that_only_looks_like_an_md5_is_no_digest(liar: Liar, right: boo
     liar.pages = [[("m/a", 4), ("m/b", 5)]]
     digest = f"md5:{liar.etag}" if right else ""
     assert [file.digest for file in manifest().files] == [digest] * 2
-    assert liar.read == ["/bucket/m/a"]
+    # One is tried; where that shows nothing, each is asked for the checksum that the store keeps.
+    assert sorted(liar.read[1:]) == ([] if right else ["/bucket/m/a", "/bucket/m/b"])
 
 
 def test_a_file_shorter_or_longer_than_listed_has_changed(liar: Liar) -> None:

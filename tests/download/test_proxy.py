@@ -41,7 +41,11 @@ def get(proxy: FaultProxy, timeout: float = 10) -> bytes:
 
 def test_without_a_fault_bytes_pass_and_are_counted(proxy: FaultProxy) -> None:
     assert get(proxy) == DATA
-    assert (proxy.sent, proxy.count("GET", "a.bin"), proxy.count("HEAD")) == (len(DATA), 1, 0)
+    seen = [(one.method, one.target, one.headers.get("user-agent")) for one in proxy.seen]
+    # Whoever had this port before may be looked for here: then it says who that is.
+    assert [one[:2] for one in seen] == [("GET", "/a.bin")], seen
+    assert proxy.sent == len(DATA)
+    assert (proxy.count("GET", "a.bin"), proxy.count("HEAD")) == (1, 0)
 
 
 def test_one_connection_serves_several_requests(proxy: FaultProxy) -> None:

@@ -134,13 +134,13 @@ def test_keys_of_a_role_cannot_sign_the_header(
 
 def test_a_checksum_that_cannot_be_computed_here_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(crcs.__dict__, "import_module", missing)
-    crcs._step.cache_clear()
+    crcs.step_of.cache_clear()
     assert [crcs.crc(kind) is None for kind in ("crc32", "crc32c", "crc64nvme", "x")] == [
         False,
         *(True,) * 3,
     ]
     monkeypatch.undo()
-    crcs._step.cache_clear()
+    crcs.step_of.cache_clear()
 
 
 def missing(name: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import attrs
@@ -12,8 +13,10 @@ from nodeinit.errors import ConfigError, InfeasibleError, NoCapacityError
 from nodeinit.placement.application import ingress_replicas
 from nodeinit.placement.labels import NODE_ID, matches
 from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host
+from nodeinit.ray import llm
+from nodeinit.ray.llm import live
 from nodeinit.ray.llm.bundles import bundle_selectors, may_grow
-from nodeinit.ray.llm.deployed import matched, without_application
+from nodeinit.ray.llm.deployed import being_built, matched, without_application
 from nodeinit.ray.llm.preparing import Preparation, check_fits, prepare
 from tests import strategies
 
@@ -36,7 +39,7 @@ def config(name: str = "m", tp: int = 1, *, pin: str | None = None, **more: Any)
 
 def prepared(*configs: LLMConfig, on: ClusterSnapshot = FOUR, **more: Any) -> Preparation:
     found = prepare(configs, on, **more)
-    check_fits(found.planned)
+    check_fits(found)
     return found
 
 
@@ -106,6 +109,27 @@ def test_hosts_that_could_not_hold_a_bundle_are_not_spoken_of() -> None:
     assert model.selectors == [{NODE_ID: "!l2"}]
 
 
+def test_what_serve_has_no_bundles_for_or_cannot_be_told_gets_no_selectors() -> None:
+    sizes = {"tensor_parallel_size": 8}
+    hosts = [
+        attrs.evolve(
+            host(name, 0, TPU=4, kind="TPU-V4"),
+            labels={"ray.io/tpu-slice-name": "s", "ray.io/tpu-worker-id": str(worker)},
+        )
+        for worker, name in enumerate("ab")
+    ]
+    tpu = LLMConfig(
+        model_id="m",
+        engine_kwargs=sizes,
+        accelerator_type="TPU-V4",
+        accelerator_config={"kind": "tpu", "topology": "2x2x2"},
+    )
+    (model,) = prepared(tpu, on=ClusterSnapshot((*hosts, host("cpu", 0)))).models
+    assert (model.hosts, model.selectors) == (("a", "b"), None)
+    (model,) = prepared(config(), pinning=False).models
+    assert (model.hosts, model.selectors) == (("a",), None)
+
+
 MIXED = ClusterSnapshot(
     (host("l1", 1, kind="L4"), host("l2", 4, kind="L4"), host("h", 4, kind="H100"), host("x", 4))
 )
@@ -132,6 +156,22 @@ def test_what_never_fits_says_so_first() -> None:
         prepared(config("m", 2), config("n", 8), on=taken)
 
 
+def test_what_is_left_to_ray_may_come_to_fit_when_the_cluster_grows() -> None:
+    small = ClusterSnapshot((host("a", 2, free_cpu=0),))
+    ingress = ingress_replicas("build_openai_app", [config()], {})
+    found = prepared(config(tp=2, pin="none"), on=small, beside=ingress)
+    assert not found.planned.feasible
+    assert (found.models[0].plans, found.models[0].selectors) == ((), None)
+    with pytest.raises(NoCapacityError, match=r"^n#1, OpenAiIngress#1 do not fit: "):
+        prepared(config(tp=2, pin="none"), config("n"), on=small, beside=ingress)
+
+
+def test_hosts_that_the_user_names_stay_named() -> None:
+    labels = {"nodeinit": {"labels": {NODE_ID: "in(b,c)"}}}
+    (model,) = prepared(LLMConfig(model_id="m", experimental_configs=labels)).models
+    assert (model.hosts, model.selectors) == (("b",), [{NODE_ID: "in(b,c)"}])
+
+
 # -- what Serve runs already ------------------------------------------------------------------------
 
 
@@ -151,9 +191,17 @@ def test_what_an_application_holds_is_free_for_its_next_version() -> None:
     assert model.hosts == ("a",)
 
 
+def test_a_builder_finds_out_what_serve_calls_the_application() -> None:
+    def build_serve_application(import_path: str, name: str) -> str | None:
+        return (lambda: being_built())()
+
+    assert build_serve_application("a:b", "llm") == "llm"
+    assert being_built() is None
+
+
 def test_a_deployment_keeps_its_selectors_while_they_leave_room() -> None:
     """Or Serve would restart replicas that nothing has changed for."""
-    there = [{NODE_ID: "!in(a,b,c)"}]
+    there = [{NODE_ID: "!in(a,b,c,gone)"}]
     (model,) = prepared(config(), present=[there]).models
     assert (model.hosts, model.selectors) == (("d",), there)
     full = ClusterSnapshot((host("a", 4), host("d", 4, 0)))
@@ -171,19 +219,30 @@ def test_selectors_that_do_not_suit_any_more_are_dropped(there: list[dict[str, s
     assert model.hosts == ("a",)
 
 
-def test_what_was_noted_of_a_model_is_found_again() -> None:
-    """Prefill and decode of one model have its id both; what has no deployment any more is old."""
+def test_the_deployment_of_a_model_is_found_by_its_name() -> None:
+    """Prefill and decode of one model have its id both."""
     one, two, three = ([{NODE_ID: name}] for name in "abc")
-    noted = [["org/m-1.5", one], ["p", two], ["p", three], ["old", one], ["free", None]]
-    deployments = [
-        "LLMServer:org--m-1_5",
-        "Prefill:p",
-        "Decode:p",
-        "OpenAiIngress",
-        "LLMServer:free",
-    ]
-    configs = [config(name) for name in ("p", "org/m-1.5", "p", "p", "old", "free", "new")]
-    assert matched(noted, deployments, configs) == [two, one, three, None, None, None, None]
+    there = {
+        "OpenAiIngress": None,
+        "Decode:p": three,
+        "Prefill:p": two,
+        "LLMServer:org--m-1_5": one,
+        "LLMServer:free": None,
+    }
+    configs = [config(name) for name in ("p", "org/m-1.5", "p", "p", "free", "new")]
+    assert matched(there, configs) == [two, one, three, None, None, None]
+
+
+@pytest.mark.parametrize("name", [name for name in llm.__all__ if name.endswith("_app")])
+def test_serve_takes_the_builders(name: str) -> None:
+    """It calls one with a dictionary, and refuses any that has a second parameter."""
+    assert len(inspect.signature(getattr(llm, name)).parameters) == 1
+
+
+def test_what_is_replaced_is_known_while_it_is_built() -> None:
+    with llm.replacing("llm"):
+        assert live.REPLACED.get() == "llm"
+    assert live.REPLACED.get() is None
 
 
 # -- how nodeinit gets in ----------------------------------------------------------------------------

@@ -112,6 +112,14 @@ def test_one_that_fails_for_good_stops_the_others() -> None:
     assert not cluster.fetching
 
 
+def test_of_several_failures_the_one_that_lasts_is_told() -> None:
+    """Nothing is tried again then."""
+    cluster = Watched(SimFault("fetch", "permanent"), SimFault("fetch", "temporary", 1))
+    with pytest.raises(PermanentError, match="failed for good"):
+        brought(cluster, config("m", 4, 2))
+    assert len(cluster.jobs) == 2
+
+
 def test_a_cancel_ends_every_fetch() -> None:
     cluster = Watched(SimFault("fetch", "hang"))
 

@@ -70,7 +70,9 @@ async def embed(cluster: SimCluster) -> str:
         node.subscribe(on_step)
         snapshot: Snapshot = await node.wait_for("ready")
         explained: str = node.explain()
-    return path + explained + snapshot.state + "".join(resources)
+        drawn: str = machine.to_svg(Policy(), node.steps) + machine.to_html()
+        source: str = machine.to_mermaid(active=node.state, nested=False)
+    return drawn + source + path + explained + snapshot.state + "".join(resources)
 
 
 def block(config: LLMConfig) -> str:

@@ -15,7 +15,7 @@ from nodeinit.errors import ConfigError, Fault
 DIFFERENT = 1
 """The exit code where two machines are not the same, as `diff` has it."""
 
-_FORMATS = {"svg": "svg", "md": "md", "json": "json", "txt": "text"}
+_FORMATS = {"svg": "svg", "html": "html", "md": "md", "json": "json", "txt": "text"}
 
 
 @click.command(cls=Command)
@@ -25,7 +25,7 @@ _FORMATS = {"svg": "svg", "md": "md", "json": "json", "txt": "text"}
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write; its suffix is the format (.svg, .md, .json, .txt). Default: stdout.",
+    help="The file to write; its suffix is the format (.svg, .html, .md, .json, .txt). Default: stdout.",
 )
 @click.option(
     "--format", "format_", type=click.Choice(sorted(_FORMATS.values())), help="The format."
@@ -84,6 +84,8 @@ def _told(compared: Any, format: str) -> str:
     match format:
         case "svg":
             return machine_svg(compared)
+        case "html":
+            return diffs.html(compared)
         case "md":
             return diffs.markdown(compared)
         case "json":

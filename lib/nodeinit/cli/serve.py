@@ -26,7 +26,7 @@ _PATH = click.Path(path_type=Path)
 @cluster_options
 @click.option("--host", help="Where to take requests. Default: the config's, or 127.0.0.1.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: the config's, or 8000.")
-@click.option("--name", metavar="NAME", help="What to call the application, if there is one.")
+@click.option("--name", metavar="NAME", help="What to call the application of a file with one.")
 @click.option("--detach", is_flag=True, help="Exit when all is ready, and leave it running.")
 @click.option(
     "--no-wait", is_flag=True, help="Exit when Serve has been told, and leave it running."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,11 @@ class ServeView:
     def interrupted(self, count: int) -> None:
         """Somebody wants to stop, for the `count`-th time."""
         self.say("interrupted: stopping" if count == 1 else "still stopping")
+
+    def hosts(self, node_ids: Iterable[str]) -> str:
+        """Hosts in words: `host-1 (4f2a91c0) is`, `a and b are`."""
+        names = sorted(self._names[node_id] for node_id in node_ids)
+        return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
 
     def planned(self, planned: Planned) -> None:
         """Show where everything goes."""
@@ -111,7 +116,7 @@ class Bringing:
 
 def _told(node: Status) -> str:
     """A node in a few words, in steps that are worth a line."""
-    text = node.phase
+    text = "ready, the engine starts" if node.ready else node.phase
     if node.attempt > 1:
         text += f" (attempt {node.attempt} of {node.attempts})"
     progress = node.progress

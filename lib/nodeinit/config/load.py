@@ -13,7 +13,7 @@ from nodeinit.config.arguments import merged, raise_all
 from nodeinit.config.check import check
 from nodeinit.config.hardware import mismatches
 from nodeinit.config.origin import Origin, Path
-from nodeinit.config.reader import Document, read_yaml
+from nodeinit.config.reader import Document, read_embedded, read_yaml
 from nodeinit.errors import ConfigError, Fault, nearest
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ENTRIES = ("llm_config", "prefill_config", "decode_config")
 """Arguments of the builders of Ray Serve LLM that are one LLMConfig; `llm_configs` is a list."""
+
+_IN_RAY_SERVICE: Path = ("spec", "serveConfigV2")
 
 
 @attrs.frozen
@@ -63,8 +65,13 @@ def load_all(kind: type[ConfigT], path: str | os.PathLike[str]) -> tuple[ConfigT
 
 
 def read_models(path: str | os.PathLike[str]) -> tuple[Document, list[Model]]:
-    """A file, and its models in its order. Raises `ConfigError` with all its faults."""
+    """A file, and its models in its order. Raises `ConfigError` with all its faults.
+
+    Of a RayService of KubeRay it is the Serve config in it.
+    """
     document = read_yaml(path)
+    if isinstance(document.data, dict) and document.data.get("kind") == "RayService":
+        document = read_embedded(document, _IN_RAY_SERVICE)
     faults = merged(document.faults, check(document.data, document.origin))
     elsewhere: list[Fault] = []
     models: list[Model] = []

@@ -45,6 +45,26 @@ def read_yaml(path: str | os.PathLike[str], within: str = "") -> Document:
     return _Reader(source, within).read(_text(source, within))
 
 
+def read_embedded(outer: Document, place: Path) -> Document:
+    """Read the YAML that a text of another document is; its lines are those of the file.
+
+    Raises `ConfigError` as `read_yaml` does, and where there is no such text.
+    """
+    text: Any = outer.data
+    for key in place:
+        text = text.get(key) if isinstance(text, dict) else None
+    if not isinstance(text, str):
+        fault = outer.origin.fault(place, "is missing, or is no text", "write a Serve config there")
+        raise ConfigError(fault, source=outer.origin.source)
+    reader = _Reader(outer.origin.source, f"{place[-1]}: ")
+    found = reader.read(text)
+    above = outer.origin.line(place) or 0
+    reader.lines.update({path: line + above for path, line in reader.lines.items()})
+    return attrs.evolve(
+        found, faults=tuple(attrs.evolve(f, line=f.line and f.line + above) for f in found.faults)
+    )
+
+
 def _broken(
     source: str, within: str, problem: str, remedy: str | None, line: int | None = None
 ) -> ConfigError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 
 from nodeinit.diagram.dot import render_dot
@@ -11,6 +10,7 @@ from nodeinit.diagram.ir import Diagram, StateKind
 from nodeinit.diagram.mermaid import render_mermaid
 from nodeinit.diagram.page import Markup, joined, page, tag, text
 from nodeinit.diagram.page import table as html_table
+from nodeinit.diagram.picture_width import shrinking
 from nodeinit.diagram.tables import Cell, Code, Line, Prose, Table, tables_of
 from nodeinit.fsm.policy import Policy
 
@@ -19,9 +19,6 @@ td,th{overflow-wrap:normal}td code{white-space:nowrap}
 details{margin:.5em 0;border:1px solid var(--edge);border-radius:6px;padding:.4em .8em}
 summary{cursor:pointer}pre{overflow-x:auto;overflow-wrap:normal}
 """
-
-
-_SMALLEST = 0.8  # of its own size
 
 
 def render_page(diagram: Diagram, canonical: str, policy: Policy | None = None) -> str:
@@ -40,14 +37,7 @@ def render_page(diagram: Diagram, canonical: str, policy: Policy | None = None) 
         tag("h2", "Sources", class_="screen"),
         *(_source(name, source) for name, source in sources.items()),
     )
-    return page(diagram.title, body, _STYLE + _width(picture))
-
-
-def _width(picture: Markup) -> str:
-    """A picture shrinks to the width of the page, but not so far that it could not be read."""
-    found = re.search(r'\bwidth="([\d.]+)"', picture)
-    least = round(_SMALLEST * float(found[1])) if found else 0
-    return f"@media screen{{.picture svg{{max-width:max(100%,{least}px)!important}}}}"
+    return page(diagram.title, body, _STYLE + shrinking(picture))
 
 
 def _said(diagram: Diagram) -> str:

@@ -99,6 +99,11 @@ def register(format: str, renderer: Renderer) -> None:
 def render(definition: Definition, format: str) -> str:
     """A machine in a format. Raises `ConfigError` naming the known ones for an unknown format."""
     name = format.lower()
+    if name in graphviz.FORMATS and name not in formats():
+        remedy = f"write it to a file, as with `-o machine.{name}`"
+        raise ConfigError(
+            Fault("format", "is drawn by Graphviz, and no text", repr(format), remedy)
+        )
     if name not in formats():
         raise ConfigError(Fault("format", "is not known", repr(format), f"known: {_known()}"))
     renderer = _renderers.get(name) or drawing.renderer(name)

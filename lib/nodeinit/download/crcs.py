@@ -38,12 +38,13 @@ class Crc:
 
 def crc(kind: str) -> Crc | None:
     """A new CRC of a kind; `None` if this host cannot compute it as fast as bytes come."""
-    step = _step(kind)
+    step = step_of(kind)
     return None if step is None else Crc(step, 8 if kind == "crc64nvme" else 4)
 
 
 @cache
-def _step(kind: str) -> _Step | None:
+def step_of(kind: str) -> _Step | None:
+    """What goes on from a value with more bytes, in compiled code; `None` if this host has it not."""
     if kind == "crc32":
         return zlib.crc32
     try:
@@ -51,6 +52,7 @@ def _step(kind: str) -> _Step | None:
             library = import_module("google_crc32c")
             if library.implementation != "c":
                 return None
+            # It takes nothing that could change: the copy costs less than any other CRC.
             return lambda data, value: int(library.extend(value, bytes(data)))
         if kind == "crc64nvme":
             step: _Step = import_module("awscrt.checksums").crc64nvme

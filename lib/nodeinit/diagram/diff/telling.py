@@ -72,8 +72,8 @@ def _way(way: Way) -> str:
 def text(diagram: Diagram) -> str:
     """The changes as lines for a terminal: a mark, what it is, and below it what is different."""
     found = changes(diagram)
-    lines = [f"{diagram.title}: {_count(found)}"]
-    for title, some in _sections(found):
+    lines = [f"{diagram.title}: {count(found)}"]
+    for title, some in sections(found):
         wide = max(len(change.subject) for change in some)
         lines += ["", title]
         for change in some:
@@ -85,8 +85,8 @@ def text(diagram: Diagram) -> str:
 def markdown(diagram: Diagram) -> str:
     """The changes as Markdown tables."""
     found = changes(diagram)
-    lines = [f"# {prose(diagram.title)}", "", f"{_count(found)}.".capitalize()]
-    for title, some in _sections(found):
+    lines = [f"# {prose(diagram.title)}", "", f"{count(found)}.".capitalize()]
+    for title, some in sections(found):
         body = [
             (
                 WORDS[change.mark],
@@ -119,13 +119,14 @@ def _record(change: Change) -> dict[str, Any]:
     }
 
 
-def _sections(found: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
+def sections(found: Sequence[Change]) -> Iterator[tuple[str, list[Change]]]:
+    """The changes under a title each: of states, and of edges, where there are any."""
     for title, edge in (("states", False), ("edges", True)):
         if some := [change for change in found if change.edge is edge]:
             yield title, some
 
 
-def _count(found: Sequence[Change]) -> str:
+def count(found: Sequence[Change]) -> str:
     """`2 states and 5 edges differ`"""
     states = sum(not change.edge for change in found)
     edges = len(found) - states

@@ -45,18 +45,20 @@ def layout_of(diagram: Diagram, policy: Policy | None = None, run: Overlay | Non
 class _Layout:
     def __init__(self, diagram: Diagram, policy: Policy | None, run: Overlay | None) -> None:
         self.diagram = diagram
-        self.words = {state.id: on_card(state, policy, run) for state in diagram.states}
         self.labels = {arrow: beside(arrow, run) for arrow in arrows_of(diagram)}
         self.notes = run.notes if run is not None else LEGEND if diagram.compared else ()
         self.routes = routes_of(diagram)
+        self.words = {
+            state.id: on_card(state, policy, run, self._taps(state.id) - 2 * _PAD)
+            for state in diagram.states
+        }
         self.cards: dict[str, Box] = {}
         self.lines: list[Line] = []
         self.rails: list[Rail] = []
 
     def made(self) -> Layout:
-        self.left = MARGIN + AROUND * sum(
-            arrow.target in self.routes.at for arrow in self.routes.under
-        )
+        around = sum(arrow.target in self.routes.at for arrow in self.routes.under)
+        self.left = MARGIN + (AROUND * (around + 1) if around else 0.0)
         self.row_top = 0.0  # all heights are from here on, until it is known how high lanes reach
         self._place_row()
         self._rails()
@@ -89,8 +91,11 @@ class _Layout:
     def _card(self, id: str) -> tuple[float, float]:
         """The size of a card: all taps start at it, and the label of the last may reach beyond it."""
         words = self.words[id]
-        taps = sum(self._columns(id)[:-1]) + _SLOT
-        return max(words.w + 2 * _PAD, 96.0, taps), words.h + 2 * _PAD
+        return max(words.w + 2 * _PAD, 96.0, self._taps(id)), words.h + 2 * _PAD
+
+    def _taps(self, id: str) -> float:
+        """How wide a card must be, so that all taps start at it."""
+        return sum(self._columns(id)[:-1]) + _SLOT
 
     def _columns(self, id: str) -> list[float]:
         """How much room the taps of a state need, side by side."""

@@ -51,6 +51,8 @@ def routes_of(diagram: Diagram) -> Routes:
             _out_of_row(arrow, arrow.source, routes)
         else:
             _from_below(arrow, arrow.source, routes)
+    # What leads around everything to a state further on runs outside of what leads to a nearer one.
+    routes.under.sort(key=lambda arrow: routes.at.get(arrow.target, -1))
     for taps in routes.taps.values():
         taps.sort(key=lambda tap: ("retry", "wait", "undo").index(tap[0]))
     return routes

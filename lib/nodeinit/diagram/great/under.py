@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from nodeinit.diagram.arrows import Arrow
 from nodeinit.diagram.great.shapes import Label, Line
@@ -26,28 +25,44 @@ def under_of(
     bottom: float,
     left: float,
 ) -> tuple[list[Line], float]:
-    """The arrows, and how far down they reach; `detours` says where those to the row turn down."""
-    ends: Counter[str] = Counter()
+    """The arrows, and how far down they reach; `detours` says where those to the row turn down.
 
-    def port(id: str) -> float:
-        ends[id] += 1
-        return cards[id].right - min(cards[id].w - 6, _PORT * ends[id])
-
+    None crosses another: what goes further to the left runs lower, and leaves its card further right.
+    """
+    order = sorted(arrows, key=lambda arrow: (arrow in detours, arrow.source != arrow.target))
+    port = _ports(order, cards, detours)
     lines = []
-    y, x = bottom + _FIRST, left - AROUND
-    for arrow in arrows:
-        words, source = labels[arrow], str(arrow.source)
-        one, two = cards[source], cards[arrow.target]
+    y, x = bottom + _FIRST, left - 2 * AROUND  # the first of them passes the dot before the start
+    for arrow in order:
+        words, one, two = labels[arrow], cards[str(arrow.source)], cards[arrow.target]
         y += words.h + 4
-        start = port(source)
+        start = port[arrow, 1]
         if arrow in detours:
             end, lane = detours[arrow]
             points = [(start, one.bottom), (start, y), (x, y), (x, lane), (end, lane), (end, two.y)]
             x -= AROUND
         else:
-            end = port(arrow.target)
+            end = port[arrow, 0]
             points = [(start, one.bottom), (start, y), (end, y), (end, two.bottom)]
-        place = Box(max(left, start - words.w - 8), y - 4 - words.h, words.w, words.h)
+        beside = end if arrow.source == arrow.target else start
+        place = Box(max(left, beside - words.w - 8), y - 4 - words.h, words.w, words.h)
         lines.append(Line(arrow, tuple(points), Label(place, words), "other"))
         y += _APART
     return lines, y if arrows else bottom
+
+
+def _ports(
+    order: Sequence[Arrow], cards: Mapping[str, Box], detours: Container[Arrow]
+) -> dict[tuple[Arrow, int], float]:
+    """Where each end (0 where it leads to, 1 where it starts) meets the lower side of its card."""
+    ends: dict[str, list[tuple[Arrow, int]]] = {}
+    for arrow in order:
+        if arrow not in detours:
+            ends.setdefault(arrow.target, []).append((arrow, 0))
+        ends.setdefault(str(arrow.source), []).append((arrow, 1))
+    found = {}
+    for id, there in ends.items():
+        apart = min(_PORT, (cards[id].w - 6) / len(there))
+        for n, end in enumerate(reversed(there), 1):
+            found[end] = cards[id].right - apart * n
+    return found

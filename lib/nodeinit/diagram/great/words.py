@@ -20,7 +20,7 @@ LINE = 15.0
 LOOKS = {Mark.SAME: "", Mark.ADDED: " added", Mark.REMOVED: " gone", Mark.CHANGED: " changed"}
 """The classes of what has a mark."""
 
-_ROOM = 190.0  # what a card's text may take before it is broken
+ROOM = 190.0  # what a card's text may take before it is broken
 
 
 @attrs.frozen
@@ -45,25 +45,28 @@ def _width(kind: str, text: str) -> float:
     return width(text, NAME if bold else NOTE, bold=bold or kind.endswith(("event", "when")))
 
 
-def on_card(state: State, policy: Policy | None, run: Overlay | None = None) -> Words:
+def on_card(
+    state: State, policy: Policy | None, run: Overlay | None = None, wide: float = 0.0
+) -> Words:
     """The card of a state: its name, what is done in it, its patience, what it holds.
 
-    Of a run it also says how long that was in it.
+    Of a run it also says how long that was in it. A card that is `wide` anyway breaks no line sooner.
     """
-    lines = [("name", fitted(f"{state.mark} {state.label}".lstrip(), NAME, _ROOM * 1.4, bold=True))]
+    room = max(ROOM, wide)
+    lines = [("name", fitted(f"{state.mark} {state.label}".lstrip(), NAME, room * 1.4, bold=True))]
     if run is not None and state.id in run.states:
         lines.append(("note when", run.states[state.id]))
     if state.activity:
-        lines.append(("note code", fitted(f"ƒ {state.activity}", NOTE, _ROOM * 1.4)))
+        lines.append(("note code", fitted(f"ƒ {state.activity}", NOTE, room * 1.4)))
     if state.summary and state.kind not in (StateKind.START, StateKind.FINAL):
-        lines += [("note", line) for line in wrapped(state.summary, NOTE, _ROOM)]
+        lines += [("note", line) for line in wrapped(state.summary, NOTE, room)]
     if state.kind is StateKind.PHASE and policy is not None:
         lines += [("note mute", line) for line in patience(policy, state.name)]
     for held in state.acquires:
         text = f"holds {held.kind}, undone by {held.undo}"
-        lines += [("note mute", line) for line in wrapped(text, NOTE, _ROOM)]
+        lines += [("note mute", line) for line in wrapped(text, NOTE, room)]
     for note in state.notes:
-        lines += [("note mute", line) for line in wrapped(f"{state.mark} {note}", NOTE, _ROOM)]
+        lines += [("note mute", line) for line in wrapped(f"{state.mark} {note}", NOTE, room)]
     return Words(tuple(lines))
 
 
@@ -82,7 +85,7 @@ def beside(arrow: Arrow, run: Overlay | None = None) -> Words:
         lines += [(f"note{look} mute", f"[{guard}]") for guard in way.guards]
         lines += [(f"note{look} hook", f"▸ {hook}") for hook in way.hooks]
         lines += [("note mute", f"{way.mark} {note}") for note in way.notes]
-    return Words(tuple((kind, fitted(text, NOTE, 2 * _ROOM)) for kind, text in lines))
+    return Words(tuple((kind, fitted(text, NOTE, 2 * ROOM)) for kind, text in lines))
 
 
 def in_full(arrow: Arrow, diagram: Diagram) -> str:

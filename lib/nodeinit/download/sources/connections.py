@@ -88,7 +88,13 @@ def exchange(
     parts = urlsplit(url)
     route = _route(parts, os.environ if environ is None else environ)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    sent = {"User-Agent": "nodeinit", "Accept-Encoding": "identity", **headers}
+    # The host as the URL spells it: that is what was signed.
+    sent = {
+        "Host": parts.netloc,
+        "User-Agent": "nodeinit",
+        "Accept-Encoding": "identity",
+        **headers,
+    }
     if route.proxy is not None and route.scheme == "http":
         target = f"http://{parts.netloc}{target}"
         sent |= _proxy_login(route)

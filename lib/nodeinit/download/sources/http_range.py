@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
@@ -22,10 +23,12 @@ from nodeinit.download.sources.taxonomy import Asked, by_status, code_in
 from nodeinit.download.sources.web import delay_of
 from nodeinit.errors import PermanentError, TemporaryError
 
-PIECE = 64 * 1024
-"""Bytes that are waited for at once: small enough to hear of every byte soon."""
+_PIECE = 64 * 1024  # bytes that are waited for at once: small enough to hear of every byte soon
+_MOST = 256 * 1024  # and where these come fast, large enough to ask seldom
+_FAST = 0.05  # seconds
 
 _REDIRECTS = 5
+_SKEW = 300.0  # seconds
 _MOST_OF_AN_ERROR = 64 * 1024  # bytes of its body
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -58,6 +61,7 @@ class HttpRange:
     ) -> None:
         self._asked = asked
         self._left = max(file.size - offset, 0) if length is None else length
+        self._piece = _PIECE
         self._exchange: Exchange | None = None
         if self._left:
             # A server without ranges can still give a whole file.
@@ -65,14 +69,16 @@ class HttpRange:
             self._exchange = ask_for(get, file, part, asked, settings)
 
     def readinto(self, buffer: memoryview) -> int:
-        """Put the next bytes into a buffer, and answer how many: at most 64 KiB, none at the end.
+        """Put the next bytes into a buffer, and answer how many: some, none at the end.
 
         Raises `TemporaryError` if the connection breaks off before all bytes have come.
         """
         if not self._left or self._exchange is None:
             return 0
+        began = time.monotonic()
         with explaining(self._asked, "stalled", "the server sent no byte for too long"):
-            count = self._exchange.readinto(buffer[: min(self._left, PIECE)])
+            count = self._exchange.readinto(buffer[: min(self._left, self._piece)])
+        self._piece = _MOST if time.monotonic() - began < _FAST else _PIECE
         if not count:
             raise TemporaryError(
                 self._asked.failed("unavailable", f"{self._left} bytes have not come")
@@ -82,7 +88,7 @@ class HttpRange:
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes; see `readinto`."""
-        buffer = bytearray(min(size, PIECE))
+        buffer = bytearray(min(size, _PIECE))
         return bytes(buffer[: self.readinto(memoryview(buffer))])
 
     def close(self) -> None:
@@ -162,6 +168,15 @@ def _refused(answer: Exchange, asked: Asked, get: Get) -> Exception:
                 remedy="set AWS_REGION to the bucket's region",
             )
         )
+    if answer.status == 403 and (late := _clock_error(answer.header("Date"))):
+        return PermanentError(
+            asked.failed(
+                "auth",
+                f"the server's clock says otherwise than this host's, by {late / 60:.0f} minutes, and "
+                f"signatures hold for a time (HTTP 403{f' {code}' if code else ''})",
+                remedy="set the clock of this host",
+            )
+        )
     delay = delay_of(answer.header("Retry-After"))
     return by_status(attrs.evolve(asked, delay=None), answer.status, code, delay)
 
@@ -188,6 +203,15 @@ def _check(
         size = answer.header("Content-Length")
     if (size not in ("", "*") and size != str(file.size)) or (file.version and now != file.version):
         raise by_status(asked, 412)
+
+
+def _clock_error(date: str) -> float:
+    """Seconds between a server's clock and ours, if that is more than signatures allow; else 0."""
+    try:
+        late = abs(time.time() - parsedate_to_datetime(date).timestamp()) if date else 0.0
+    except ValueError:
+        return 0.0
+    return late if late > _SKEW else 0.0
 
 
 def _modified(text: str) -> str | None:

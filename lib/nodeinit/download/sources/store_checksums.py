@@ -49,7 +49,8 @@ def with_kept(
 ) -> Sequence[ManifestFile]:
     """The files with what the store knows of those that have no digest yet.
 
-    `asked_for` says what is asked about a file, and its key. Raises as reading them does.
+    `asked_for` says what is asked about a file, and its key. Raises `TemporaryError` as
+    reading them does.
     """
 
     def looked_up(file: ManifestFile) -> ManifestFile:
@@ -94,10 +95,8 @@ def _known(
     part = None if get.method == "HEAD" else (0, 1)
     try:
         answer = ask_for(get, file, part, asked, settings)
-    except PermanentError as error:
-        if str(error).startswith("unsupported"):
-            return file  # a store that cannot do this
-        raise
+    except PermanentError:
+        return file  # what is wrong with it, if not only this question, is said when it is read
     try:
         match place.kind:
             case "s3":

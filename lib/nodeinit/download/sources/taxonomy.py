@@ -25,7 +25,7 @@ _BAD_PATH = re.compile(
     r"Error parsing Path|InvalidPath|empty path segment|illegal character sequence"
 )
 _BAD_CERTIFICATE = re.compile(
-    r"invalid peer certificate|UnknownIssuer|CertificateError|NotValidFor"
+    r"invalid peer certificate|InvalidCertificate|UnknownIssuer|CertificateError|NotValidFor"
 )
 
 _BY_STATUS = {

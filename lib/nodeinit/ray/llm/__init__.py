@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         build_llm_deployment,
         build_openai_app,
         build_pd_openai_app,
+        replacing,
     )
     from nodeinit.ray.llm.callback import NodeInitCallback
 
@@ -23,11 +24,10 @@ __all__ = [
     "build_llm_deployment",
     "build_openai_app",
     "build_pd_openai_app",
+    "replacing",
 ]
 
-_HOMES = {name: "app" for name in __all__ if name.startswith("build_")} | {
-    "NodeInitCallback": "callback"
-}
+_HOMES = dict.fromkeys(__all__, "app") | {"NodeInitCallback": "callback"}
 
 
 def __getattr__(name: str) -> Any:

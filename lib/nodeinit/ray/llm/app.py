@@ -5,18 +5,21 @@ does not fit is explained and raised at once. Then the models are brought to the
 while no GPU is reserved, and the application is built by Ray's own builder, with each deployment
 held to its hosts and nodeinit as its callback.
 
-In a Serve config file: `import_path: nodeinit.ray.llm:build_openai_app`.
+In a Serve config file: `import_path: nodeinit.ray.llm:build_openai_app`. Serve calls a builder with
+one argument, and takes none that could be called with more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nodeinit.config import LLMConfig
 from nodeinit.errors import ConfigError, Fault
 from nodeinit.frozen import thaw
 from nodeinit.placement.application import ingress_replicas
+from nodeinit.ray.llm import live
 from nodeinit.ray.llm.bundles import OPTION
 from nodeinit.ray.llm.live import prepared_live
 
@@ -25,11 +28,24 @@ _SCALE = ("num_replicas", "autoscaling_config", "ray_actor_options", OPTION)
 _GROUP = ("placement_group_bundles", "placement_group_strategy")
 
 
-def build_openai_app(llm_serving_args: Any, *, app_name: str | None = None) -> Any:
+@contextlib.contextmanager
+def replacing(app_name: str) -> Iterator[None]:
+    """What is built within replaces the application of that name.
+
+    What the replicas of that hold counts as free, and deployments stay on their hosts if they can.
+    In a Serve config file it need not be said.
+    """
+    token = live.REPLACED.set(app_name)
+    try:
+        yield
+    finally:
+        live.REPLACED.reset(token)
+
+
+def build_openai_app(llm_serving_args: Any) -> Any:
     """An OpenAI-compatible application of models; see `ray.serve.llm.build_openai_app`.
 
-    `app_name` is the name under which it runs already, if it does: then what its replicas hold
-    counts as free, since Serve replaces them. In a Serve config file it need not be said.
+    To update one that runs, build it within `replacing`.
 
     Raises `InfeasibleError` or `NoCapacityError` for what does not fit, `ConfigError` for a config
     that cannot be served, and whatever keeps a model from being brought.
@@ -37,10 +53,10 @@ def build_openai_app(llm_serving_args: Any, *, app_name: str | None = None) -> A
     from ray.serve import llm
 
     args = llm.LLMServingArgs.model_validate(llm_serving_args)
-    return llm.build_openai_app(_planned(args, "build_openai_app", app_name))
+    return llm.build_openai_app(_planned(args, "build_openai_app"))
 
 
-def build_dp_openai_app(dp_serving_args: Any, *, app_name: str | None = None) -> Any:
+def build_dp_openai_app(dp_serving_args: Any) -> Any:
     """The same for one data-parallel model; see `ray.serve.llm.build_dp_openai_app`.
 
     It is planned and held to its hosts; nodeinit does not run in the replicas of such a model.
@@ -49,16 +65,16 @@ def build_dp_openai_app(dp_serving_args: Any, *, app_name: str | None = None) ->
     from ray.serve import llm
 
     args = DPOpenAiServingArgs.model_validate(dp_serving_args)
-    return llm.build_dp_openai_app(_planned(args, "build_dp_openai_app", app_name))
+    return llm.build_dp_openai_app(_planned(args, "build_dp_openai_app"))
 
 
-def build_pd_openai_app(pd_serving_args: Any, *, app_name: str | None = None) -> Any:
+def build_pd_openai_app(pd_serving_args: Any) -> Any:
     """The same for prefill and decode apart; see `ray.serve.llm.build_pd_openai_app`."""
     from ray.llm._internal.serve.serving_patterns.prefill_decode.builder import PDServingArgs
     from ray.serve import llm
 
     args = PDServingArgs.model_validate(pd_serving_args)
-    return llm.build_pd_openai_app(_planned(args, "build_pd_openai_app", app_name))
+    return llm.build_pd_openai_app(_planned(args, "build_pd_openai_app"))
 
 
 def build_llm_deployment(
@@ -68,7 +84,6 @@ def build_llm_deployment(
     bind_kwargs: dict[str, Any] | None = None,
     override_serve_options: dict[str, Any] | None = None,
     deployment_cls: Any = None,
-    app_name: str | None = None,
 ) -> Any:
     """The deployment of one model; see `ray.serve.llm.build_llm_deployment`.
 
@@ -81,7 +96,7 @@ def build_llm_deployment(
     _check_group(override)
     config = _with_scale(LLMConfig.from_ray(llm_config), override)
     written = [_callback_config(llm_config)]
-    (ready,) = prepared_live([config], written=written, app_name=app_name).models
+    (ready,) = prepared_live([config], written=written).models
     if ready.selectors is not None:
         override[OPTION] = [dict(selector) for selector in ready.selectors]
     return llm.build_llm_deployment(
@@ -121,14 +136,14 @@ def _with_scale(config: LLMConfig, override: Mapping[str, Any]) -> LLMConfig:
     return config.evolve(deployment_config={**thaw(config.deployment_config), **said})
 
 
-def _planned(args: Any, builder: str, app_name: str | None) -> Any:
+def _planned(args: Any, builder: str) -> Any:
     """The arguments of a builder with every model in them prepared."""
     theirs = {place: getattr(args, place) for place in _PLACES if hasattr(args, place)}
     flat = [one for each in theirs.values() for one in (each if isinstance(each, list) else [each])]
     configs = [LLMConfig.from_ray(one) for one in flat]
     ingress = ingress_replicas(builder, configs, args.ingress_deployment_config or {})
     written = [_callback_config(one) for one in flat]
-    found = prepared_live(configs, beside=ingress, written=written, app_name=app_name)
+    found = prepared_live(configs, beside=ingress, written=written)
     ready = iter(found.models)
 
     def changed(each: Any) -> Any:

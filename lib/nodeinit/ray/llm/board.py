@@ -1,7 +1,7 @@
-"""Where replicas say how far their nodes are, for those who wait for an application elsewhere.
+"""Where replicas say how far their nodes are, to those who wait for an application elsewhere.
 
-The status of each node, under the name of its replica, in the key-value store of Ray's head.
-Blocking calls.
+The status of each node, under the name of its replica, in the key-value store of Ray's head. Nothing
+is said of an application that nobody watches: there would be nobody to clear it away. Blocking calls.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nodeinit.node.initializer import NodeInitializer
 from nodeinit.node.status import Status
 from nodeinit.ray import records
 
-_PREFIX = "serving/"
+_PREFIX, _WATCHED = "serving/", "watched/"
 _PERIOD = 0.5  # seconds between two looks at a node
 
 
@@ -32,9 +32,15 @@ def replica_here() -> str | None:
     return f"{context.app_name}/{context.deployment}/{name.unique_id}"
 
 
+def watch(app: str) -> None:
+    """Let the replicas of an application say how far they are, until `clear`."""
+    records.put(f"{_WATCHED}{app}", {})
+
+
 def post(replica: str, status: Status) -> None:
-    """Say how far the node of a replica is."""
-    records.put(f"{_PREFIX}{replica}", status.to_dict())
+    """Say how far the node of a replica is, if somebody wants to know."""
+    if records.get(f"{_WATCHED}{replica.partition('/')[0]}") is not None:
+        records.put(f"{_PREFIX}{replica}", status.to_dict())
 
 
 def read(app: str) -> dict[str, Status]:
@@ -47,7 +53,8 @@ def read(app: str) -> dict[str, Status]:
 
 
 def clear(app: str) -> None:
-    """Forget what the replicas of an application said."""
+    """Watch an application no more, and forget what its replicas said."""
+    records.erase(f"{_WATCHED}{app}")
     for key in records.under(f"{_PREFIX}{app}/"):
         records.erase(f"{_PREFIX}{app}/{key}")
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nodeinit.frozen import EMPTY
 from nodeinit.placement.labels import NODE_ID, matches
 from nodeinit.placement.placed import Pin, PlacementPlan
 from nodeinit.placement.serve_bundles import serve_request
@@ -35,6 +36,8 @@ def bundle_selectors(
     The bundles of a single replica go to their very hosts, those of several to any host of a plan.
     A deployment that may grow is not held to the hosts that it begins on.
     """
+    if (config.accelerator_config or EMPTY).get("topology") is not None:
+        return None  # a slice of TPUs is reserved by the replica, so Serve has no bundles for it
     bundles = serve_request(config).bundles
     own = [dict(bundle.labels) for bundle in bundles]
     pin = config.nodeinit.pin
@@ -42,6 +45,8 @@ def bundle_selectors(
         together = len(plans) > 1 or pin == Pin.HOSTS
         everywhere = tuple(dict.fromkeys(host for plan in plans for host in plan.hosts))
         for i, (bundle, selector) in enumerate(zip(bundles, own, strict=True)):
+            if NODE_ID in selector:  # the user's own, which the plan obeys
+                continue
             hosts = everywhere if together else (plans[0].node_ids[i],)
             others = () if pin is not None else _others(bundle, hosts, snapshot)
             condition = _one_of(hosts) if pin is not None else _none_of(others)

@@ -1,23 +1,23 @@
 """What Ray Serve runs of an application already: its groups, and the selectors of its deployments.
 
-Source: ray 2.60 `ray/serve/_private/client.py` (`get_serve_details`) and
-`ray/serve/_private/deployment_scheduler.py`, whose names of groups begin with what is said here.
+Source: ray 2.60 `ray/serve/_private/client.py` (`get_serve_details`), `controller.py`
+(`get_deployment_info`) and `deployment_scheduler.py`, which gives groups the names they begin with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ray
 
 from nodeinit.config import LLMConfig
 from nodeinit.placement.topology import ClusterSnapshot
-from nodeinit.ray import records
+from nodeinit.ray.llm.bundles import OPTION
 from nodeinit.ray.llm.preparing import Selectors
 
 _BUILD_TASK = "build_serve_application"
-_NOTED = "selectors/"
 
 
 def applications() -> dict[str, Any]:
@@ -31,16 +31,25 @@ def applications() -> dict[str, Any]:
     return {} if client is None else dict(client.get_serve_details()["applications"])
 
 
-def being_built(known: Mapping[str, Any]) -> str | None:
-    """The application that this process is building for Serve, if it is a task that does.
+def takes_selectors() -> bool:
+    """Whether this Serve can be told which hosts the bundles of a deployment may be put on."""
+    from ray import serve
 
-    Such a task is not told the name. While it runs, the application counts as being deployed.
+    return OPTION in inspect.signature(serve.deployment).parameters
+
+
+def being_built() -> str | None:
+    """The application that Serve is building by a call of whoever asks, if it is.
+
+    A builder is not told the name; who called it knows (`build_serve_application`, Ray 2.51 to 2.60).
     """
-    task = ray.get_runtime_context().get_task_name() if ray.is_initialized() else None
-    if task is None or not task.endswith(_BUILD_TASK):
-        return None
-    names = [name for name, app in known.items() if app["status"] == "DEPLOYING"]
-    return names[0] if len(names) == 1 else None
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == _BUILD_TASK:
+            name = frame.f_locals.get("name")
+            return name if isinstance(name, str) else None
+        frame = frame.f_back
+    return None
 
 
 def without_application(snapshot: ClusterSnapshot, name: str) -> ClusterSnapshot:
@@ -52,45 +61,40 @@ def without_application(snapshot: ClusterSnapshot, name: str) -> ClusterSnapshot
     return snapshot
 
 
-def note_selectors(app: str, models: Iterable[tuple[str, Selectors | None]]) -> None:
-    """Note the selectors that each model of an application was given; Serve does not tell them.
-
-    Blocking.
-    """
-    given = [
-        [model_id, selectors and [dict(s) for s in selectors]] for model_id, selectors in models
-    ]
-    records.put(f"{_NOTED}{app}", {"models": given})
-
-
-def forget_selectors(app: str) -> None:
-    """Forget what was noted of an application. Blocking."""
-    records.erase(f"{_NOTED}{app}")
-
-
 def present_selectors(
     app: str | None, known: Mapping[str, Any], configs: Sequence[LLMConfig]
 ) -> list[Selectors | None]:
     """The bundle label selectors that the deployment of each config has now, or `None`. Blocking."""
     if app is None or app not in known:
         return [None] * len(configs)
-    noted = (records.get(f"{_NOTED}{app}") or {}).get("models", [])
-    return matched(noted, known[app].get("deployments") or {}, configs)
+    names = known[app].get("deployments") or {}
+    return matched({name: _selectors(app, name) for name in names}, configs)
 
 
 def matched(
-    noted: Sequence[Sequence[Any]], deployments: Iterable[str], configs: Sequence[LLMConfig]
+    deployments: Mapping[str, Selectors | None], configs: Sequence[LLMConfig]
 ) -> list[Selectors | None]:
-    """For each config what was noted of the same model, the first of that id with the first.
+    """For each config what the deployment of its model has.
 
-    Nothing of a model that has no deployment: what was noted of it is old.
+    Prefill and decode of one model have its id both; they come in that order, as in a config.
     """
-    names = list(deployments)
-    left = [(model_id, selectors) for model_id, selectors in noted]
+    left = dict(sorted(deployments.items(), key=lambda item: item[0].startswith("Decode:")))
     found: list[Selectors | None] = []
     for config in configs:
         name = config.model_id.replace("/", "--").replace(".", "_")
-        at = next((i for i, (model_id, _) in enumerate(left) if model_id == config.model_id), None)
-        there = any(key == name or key.endswith(f":{name}") for key in names)
-        found.append(left.pop(at)[1] if at is not None and there else None)
+        key = next((key for key in left if key == name or key.endswith(f":{name}")), None)
+        found.append(left.pop(key) if key is not None else None)
+    return found
+
+
+def _selectors(app: str, deployment: str) -> Selectors | None:
+    """What a deployment was given; none of what Serve tells in public says so."""
+    from ray.serve.context import _get_global_client
+
+    client: Any = _get_global_client()
+    try:
+        info, _ = client.get_deployment_info(deployment, app)
+    except ray.exceptions.RayError:  # it has gone meanwhile
+        return None
+    found: Selectors | None = getattr(info.replica_config, OPTION, None)  # not in Ray 2.51
     return found

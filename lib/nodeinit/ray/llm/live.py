@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import ray
@@ -21,13 +22,15 @@ log = logging.getLogger("nodeinit.ray.llm")
 
 _NAMESPACE = "serve"
 
+REPLACED: ContextVar[str | None] = ContextVar("replaced", default=None)
+"""The application that is built anew, where Serve's own build does not say so."""
+
 
 def prepared_live(
     configs: Sequence[LLMConfig],
     *,
     beside: Sequence[Replica] = (),
     written: Sequence[Any] = (),
-    app_name: str | None = None,
 ) -> Preparation:
     """Plan an application and bring its models to the hosts of the plan. Blocking.
 
@@ -36,9 +39,10 @@ def prepared_live(
     """
     if not ray.is_initialized():
         ray.init(namespace=_NAMESPACE)
+    name = REPLACED.get() or deployed.being_built()
     loop = LoopThread()
     try:
-        return loop.run(_prepared(RayCluster(), configs, beside, written, app_name))
+        return loop.run(_prepared(RayCluster(), configs, beside, written, name))
     finally:
         loop.close()
 
@@ -48,16 +52,24 @@ async def _prepared(
     configs: Sequence[LLMConfig],
     beside: Sequence[Replica],
     written: Sequence[Any],
-    app_name: str | None,
+    name: str | None,
 ) -> Preparation:
     known = deployed.applications()
-    name = app_name or deployed.being_built(known)
     snapshot = await cluster.snapshot()
     if name is not None:
         snapshot = deployed.without_application(snapshot, name)
     present = deployed.present_selectors(name, known, configs)
-    ready = prepare(configs, snapshot, beside=beside, written=written, present=present)
-    check_fits(ready.planned)
+    pinning = deployed.takes_selectors()
+    if not pinning:
+        log.warning(
+            "this Ray Serve cannot hold deployments to hosts; where they start is Ray's choice"
+        )
+    ready = prepare(
+        configs, snapshot, beside=beside, written=written, present=present, pinning=pinning
+    )
+    check_fits(ready)
+    for replica, why in ready.planned.refused:
+        log.warning("%s does not fit now, and is left to Ray (pin: none): %s", replica.name, why)
     for model in ready.models:
         if model.reason is not None:
             log.warning("%s: its replicas start without nodeinit: %s", model.model_id, model.reason)
@@ -68,8 +80,6 @@ async def _prepared(
         else:
             count, moved = len(brought.reports), brought.fetched
             log.info("%s is on %d hosts, %d bytes moved", brought.model_id, count, moved)
-    if name is not None:
-        deployed.note_selectors(name, [(m.model_id, m.selectors) for m in ready.models])
     return ready
 
 

@@ -16,6 +16,9 @@ from nodeinit.config.parts import STORE_VARIABLE
 from nodeinit.errors import InfeasibleError, NoCapacityError
 from nodeinit.frozen import thaw
 from nodeinit.placement.application import plan_application
+from nodeinit.placement.explain import Infeasible
+from nodeinit.placement.labels import NODE_ID
+from nodeinit.placement.placed import Pin
 from nodeinit.placement.planned import Planned
 from nodeinit.placement.replicas import Replica, count_of
 from nodeinit.placement.serve_bundles import serve_request
@@ -50,6 +53,11 @@ class Prepared:
         return tuple(dict.fromkeys(host for plan in self.plans for host in plan.hosts))
 
     @property
+    def pinned(self) -> bool:
+        """Whether its replicas are held to hosts."""
+        return any(NODE_ID in selector for selector in self.selectors or ())
+
+    @property
     def reason(self) -> str | None:
         """Why nodeinit does not run in its replicas."""
         return self.injected.reason
@@ -78,6 +86,21 @@ class Preparation:
     planned: Planned
     models: tuple[Prepared, ...]
 
+    @property
+    def refused(self) -> tuple[tuple[Replica, Infeasible], ...]:
+        """The replicas that must have a place and have none.
+
+        Of a model that is not pinned nothing must: its hosts may only come when it is asked for, on
+        a cluster that grows. Nor must the ingress, if there is no other model.
+        """
+        loose = {m.model_id for m in self.models if m.config.nodeinit.pin == Pin.NONE}
+        waits = bool(self.models) and all(m.model_id in loose for m in self.models)
+        return tuple(
+            (replica, why)
+            for replica, why in self.planned.refused
+            if not (waits if replica.is_ingress else replica.model_id in loose)
+        )
+
 
 def prepare(
     configs: Sequence[LLMConfig],
@@ -86,13 +109,15 @@ def prepare(
     beside: Sequence[Replica] = (),
     written: Sequence[Any] = (),
     present: Sequence[Selectors | None] = (),
+    pinning: bool = True,
 ) -> Preparation:
     """Plan the models of an application on a cluster, and say what Serve is to be told of each.
 
     `beside` are replicas that need room too. `written` are the `callback_config`s of the models in
     their file, and `present` the selectors of deployments that Serve has already: where they leave
     room for a plan, they are kept, since Serve restarts the replicas of a deployment whose selectors
-    change. Raises `ConfigError` for a config that cannot be served.
+    change. Without `pinning` they get none: not every Serve takes them. Raises `ConfigError` for a
+    config that cannot be served.
     """
     ways = [injection(config, written[i] if written else None) for i, config in enumerate(configs)]
     held = [_held_to(config, present[i] if present else None) for i, config in enumerate(configs)]
@@ -105,22 +130,26 @@ def prepare(
         kept = present[i] if present and held[i] is not config else None
         if _reserves_itself(written[i] if written else None):
             plans = ()  # its GPUs are not in what Serve reserves, so that may not decide where they are
-        selectors = kept or bundle_selectors(config, plans, snapshot)
+        selectors = kept or bundle_selectors(config, plans, snapshot) if pinning else None
         models.append(Prepared(config, plans, selectors, ways[i]))
     return Preparation(planned, tuple(models))
 
 
-def check_fits(planned: Planned) -> None:
-    """Raise what explains the first replica that has no place.
+def check_fits(found: Preparation) -> None:
+    """Raise what explains the replicas that must have a place and have none.
 
-    `NoCapacityError` if it would have one when others are gone, else `InfeasibleError`.
+    `NoCapacityError` if they would have one when others are gone, else `InfeasibleError`.
     """
-    if planned.feasible:
-        return
-    reasons = {why: f"{replica.name} does not fit: {why}" for replica, why in planned.refused}
-    lasting = [why for why in reasons if not why.temporary]
-    text = "\n".join(reasons[why] for why in reasons)
-    raise (InfeasibleError if lasting else NoCapacityError)(text)
+    alike: dict[Infeasible, list[str]] = {}
+    for replica, why in found.refused:
+        alike.setdefault(why, []).append(replica.name)
+    if alike:
+        told = (
+            f"{', '.join(names)} {'does' if len(names) == 1 else 'do'} not fit: {why}"
+            for why, names in alike.items()
+        )
+        lasting = any(not why.temporary for why in alike)
+        raise (InfeasibleError if lasting else NoCapacityError)("\n".join(told))
 
 
 def plans_of(configs: Sequence[LLMConfig], planned: Planned) -> Iterator[tuple[PlacementPlan, ...]]:

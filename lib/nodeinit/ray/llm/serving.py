@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 from ray import serve
 
 from nodeinit.errors import ConfigError, Fault
-from nodeinit.ray.llm import board, deployed
+from nodeinit.ray.llm import deployed
 
 _HERE = "127.0.0.1"
 
@@ -57,8 +57,8 @@ def start(data: Mapping[str, Any], host: str | None, port: int | None) -> bool:
         options["grpc_options"] = dict(data["grpc_options"])
     if data.get("logging_config"):
         options["logging_config"] = dict(data["logging_config"])
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells stderr what it does
-    serve.start(**options)
+    with _quietly():
+        serve.start(**options)
     return True
 
 
@@ -92,7 +92,7 @@ def deploy(data: Mapping[str, Any], names: Iterable[str]) -> None:
     others = [
         app["deployed_app_config"]
         for name, app in deployed.applications().items()
-        if name not in ours and app.get("deployed_app_config")
+        if name not in ours and app["status"] != "DELETING" and app.get("deployed_app_config")
     ]
     together = {**data, "applications": [*others, *data["applications"]]}
     client = _client()
@@ -107,12 +107,11 @@ def statuses(names: Iterable[str]) -> tuple[AppStatus, ...]:
 
 
 def delete(names: Sequence[str]) -> None:
-    """Delete applications, wait until they are gone, and forget what their replicas said."""
+    """Delete applications, and wait until they are gone."""
     for name in names:
-        with contextlib.suppress(serve.exceptions.RayServeException):  # Serve itself is gone
+        # Serve itself may be gone.
+        with _quietly(), contextlib.suppress(serve.exceptions.RayServeException):
             serve.delete(name)
-        board.clear(name)
-        deployed.forget_selectors(name)
 
 
 def shut_down() -> None:
@@ -129,6 +128,18 @@ def address() -> str | None:
     host = http.get("host") or _HERE
     shown = _HERE if host in ("0.0.0.0", "::") else host
     return f"http://{shown}:{http.get('port', 8000)}"
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Serve tells stderr what it does."""
+    logger = logging.getLogger("ray.serve")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _client() -> Any:

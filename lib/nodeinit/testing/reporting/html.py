@@ -1,4 +1,7 @@
-"""The report as one page that needs nothing else: no script, no network, for light and dark."""
+"""The report as one page that needs nothing else: no script, no network, for light and dark.
+
+Each failure has its path as a table, and drawn on the machine.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from nodeinit.testing.checks import SET
 from nodeinit.testing.reporting.paste import imports
+from nodeinit.testing.reporting.picture import path_svg
 from nodeinit.testing.reporting.style import STYLE
 from nodeinit.testing.reporting.words import law, went_wrong, world
 
@@ -55,6 +59,8 @@ def _failure(report: CheckReport, failure: Failure) -> Iterator[str]:
         return
     around = "; ".join([world(failure.scenario), *went_wrong(failure.scenario)])
     yield f"<p><b>World:</b> {escape(around)}</p>"
+    if report.machine is not None:
+        yield f'<div class="wide picture">{path_svg(report.machine, failure)}</div>'
     yield "<div class=wide><table><tr><th>#<th>at<th>event<th>from<th>to<th>hooks<th>changed</tr>"
     for number, taken in enumerate(failure.events, 1):
         yield _step(number, taken, number - 1 == failure.worst)

@@ -21,6 +21,7 @@ section { border-left: 4px solid var(--bad); padding-left: 1rem; margin: 2rem 0;
 .unsure { color: var(--unsure); background: var(--unsure-bg); }
 .note { color: var(--dim); }
 .wide { overflow-x: auto; }
+.picture svg { display: block; max-width: max(100%, 1300px) !important; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem;
   border-bottom: 1px solid var(--line); }
