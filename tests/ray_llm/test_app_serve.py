@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -111,8 +112,8 @@ def heard(process: subprocess.Popen[str], beginning: str) -> list[str]:
     return found
 
 
-def ask(port: int) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/m", timeout=30) as answer:
+def ask(port: int, model: str = "m") -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{model}", timeout=30) as answer:
         found: dict[str, Any] = json.load(answer)
     return found
 
@@ -179,6 +180,54 @@ class Fails:
 
     def on_before_download(self, ctx: Any) -> None:
         raise ValueError("no such tokenizer")
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_replica_comes_up_leaves_nothing(
+    at_rest: RayCluster, program: Program, port: int, source: Path, tmp_path: Path
+) -> None:
+    flag = tmp_path / "begun"
+    kwargs = {"flag": str(flag)}
+    callback = {"callback_class": "tests.ray_llm.test_app_serve:Blocks", "callback_kwargs": kwargs}
+    config = write(tmp_path / "c.yaml", source, tmp_path / "store", callback_config=callback)
+    with program.started("serve", str(config), "--address", address(), "--port", str(port)) as run:
+        heard(run, "app: deploying")
+        assert wait_until(flag.exists, PATIENCE)
+        assert held(at_rest)
+        program.interrupt(run)
+        out, err = run.communicate(timeout=90)
+    assert run.returncode == 5, err
+    assert "deleting app" in out
+
+
+class Blocks:
+    """Begins something on the host that does not end."""
+
+    def __init__(self, flag: str) -> None:
+        self.flag = flag
+
+    def on_node_download(self, ctx: Any, node_id: str) -> None:
+        Path(self.flag).touch()
+        signal.pause()
+
+
+@pytest.mark.slow
+def test_several_models_lie_beside_each_other(
+    at_rest: RayCluster, program: Program, port: int, source: Path, tmp_path: Path
+) -> None:
+    config = write(tmp_path / "c.yaml", source, tmp_path / "store")
+    data = yaml.safe_load(config.read_text())
+    (first,) = data["applications"][0]["args"]["llm_configs"]
+    second = {**first, "model_loading_config": {"model_id": "n", "model_source": str(source)}}
+    data["applications"][0]["args"]["llm_configs"].append(second)
+    config.write_text(yaml.safe_dump(data))
+    with program.started("serve", str(config), "--address", address(), "--port", str(port)) as run:
+        heard(run, "Ctrl-C")
+        answers = [ask(port, name) for name in ("m", "n")]
+        program.interrupt(run)
+        run.communicate(timeout=90)
+    assert [answer["fetched"] for answer in answers] == [0, 0]
+    assert answers[0]["hosts"] != answers[1]["hosts"], "each needs all GPUs of a host"
 
 
 @pytest.fixture
