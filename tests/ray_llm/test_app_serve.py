@@ -299,6 +299,21 @@ def revisions(text: str) -> set[str]:
 
 
 @pytest.mark.slow
+def test_an_update_that_does_not_fit_leaves_what_runs(
+    serving: Callable[[Path], None], program: Program, port: int, source: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    serving(write(tmp_path / "c.yaml", source, store))
+    before = ask(port)
+    larger = {"engine_kwargs": {"tensor_parallel_size": 4}}
+    config = write(tmp_path / "larger.yaml", source, store, **larger)
+    result = program.run("serve", str(config), "--address", address())
+    assert result.returncode == 3, result.stderr
+    assert "needs 4 GPUs on one host" in result.stdout
+    assert ask(port)["replica"] == before["replica"]
+
+
+@pytest.mark.slow
 def test_a_second_replica_on_a_host_that_has_the_files_moves_no_byte(
     serving: Callable[[Path], None], port: int, source: Path, tmp_path: Path
 ) -> None:
