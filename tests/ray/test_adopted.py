@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.util import placement_group, remove_placement_group
+from ray.util import placement_group
 
 from nodeinit import CallbackCtx, LLMConfig, NodeInitializer, PermanentError
 from nodeinit.download.manifest import Manifest
 from nodeinit.errors import InitializationFailed
 from nodeinit.placement.labels import NODE_ID
 from nodeinit.ray import RayCluster, group_notes, group_rows
+from nodeinit.ray.groups import id_of
+from nodeinit.ray.removal import Removals
 from tests.ray.conftest import GPUS, on_hosts, run
 from tests.ray.test_node_death import POLICY, died, read
 from tests.ray.test_reservations import hosts_of
@@ -40,9 +42,9 @@ class Brings:
 
 @pytest.fixture(autouse=True)
 def brought(cluster: RayCluster) -> Iterator[None]:
-    """Whatever a test brings is its own to remove."""
+    """Whatever a test brings is its own to remove: in the way in which Ray does not lose its GPUs."""
     yield
-    remove_placement_group(Brings.group)
+    asyncio.run(Removals(asyncio.to_thread).remove(id_of(Brings.group)))
     Brings.group = Brings.fails_in = None
 
 
