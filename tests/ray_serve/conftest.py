@@ -20,7 +20,7 @@ from tests.shared_ray import GPUS, HOSTS
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents and "pure" not in item.keywords:
+        if here in item.path.parents and item.path.name != "test_parts.py":
             item.add_marker(pytest.mark.ray)
             item.add_marker(pytest.mark.timeout(180))
 

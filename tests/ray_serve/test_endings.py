@@ -14,7 +14,7 @@ from ray import serve
 from ray._private import state
 
 from nodeinit.ray import workers
-from nodeinit.ray.serve import deployment, posted
+from nodeinit.ray.serve import deployment, posted, with_node
 from tests.download.servers.web import files_on_the_web
 from tests.ray_serve.engines import BreaksItself, Hangs, Plain, Refuses, Slowly
 from tests.ray_serve.serving import Serving, config
@@ -122,5 +122,24 @@ def test_an_engine_that_cannot_load_says_why_and_no_secret(
     assert "hf_abc" not in str(probe.body)
     first = {one.actor for one in posted("llm")}
     serving.until(lambda: {one.actor for one in posted("llm")} - first)  # its health is bad
+    serving.delete("llm")
+    serving.nothing_left(tmp_path)
+
+
+def test_a_group_of_a_replicas_own_does_not_outlive_it_in_its_successors_way(
+    serving: Serving, source: Path, tmp_path: Path
+) -> None:
+    """Serve reserved nothing here, and Ray keeps groups of dead actors: all GPUs would be gone."""
+    llm = config(
+        source, tmp_path, engine_kwargs={"tensor_parallel_size": 8, "pipeline_parallel_size": 3}
+    )
+    engine = serve.deployment(health_check_period_s=1)(with_node(llm)(Plain))
+    serving.deploy(engine.bind(), "llm")
+    serving.phase("llm", "ready")
+    (first,) = posted("llm")
+    assert not serving.get("/llm/").body["adopted"] and serving.left()["free"] == 0
+    ray.kill(replica(), no_restart=True)
+    serving.until(lambda: {one.actor for one in posted("llm") if one.status.ready} - {first.actor})
+    assert 1 == len(serving.left()["groups"])
     serving.delete("llm")
     serving.nothing_left(tmp_path)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from ray import serve
 
-from nodeinit.ray.serve import Mode, NotReady, deployment
+from nodeinit.ray.llm import board
+from nodeinit.ray.serve import Mode, NotReady, deployment, posted
 from tests.ray_serve.engines import Chat, Plain, Slowly
 from tests.ray_serve.serving import Serving, config
 
@@ -30,6 +31,12 @@ def test_no_traffic_until_it_is_ready_and_nothing_after_it_is_gone(
     assert (200, "hi") == (hello.code, hello.body["says"])
     assert hello.body["path"].startswith(str(tmp_path))
     assert (200, 200) == (ready.code, serving.get("/startupz").code)
+    (replica,) = posted("llm")
+    board.post("llm/Chat/gone", replica.status)  # as a replica of ray.serve.llm does
+    assert (replica,) == posted("llm")  # but there is no such replica
+    board.post(f"llm/Chat/{replica.replica}", replica.status)
+    assert [replica.actor] * 2 == [one.actor for one in posted("llm")]
+    board.clear("llm")
     own = serving.get("/llm/startupz")
     assert (200, "ready", None) == (own.code, own.body["phase"], own.body["reason"])
     serving.delete("llm")

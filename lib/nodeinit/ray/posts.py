@@ -15,6 +15,7 @@ from nodeinit.node.status import Status
 from nodeinit.ray import records
 
 _PREFIX = "replica/"
+_OF_LLM = "serving/"  # `nodeinit.ray.llm.board`: the status alone, under app/deployment/replica
 _NAMESPACE = "serve"  # ray.serve._private.constants.SERVE_NAMESPACE
 
 
@@ -50,9 +51,14 @@ def withdraw(posted: Posted) -> None:
 
 
 def posted(app: str | None = None, deployment: str | None = None) -> tuple[Posted, ...]:
-    """How all replicas are that are there, or those of an application, or of one deployment."""
-    prefix = _PREFIX if app is None else f"{_PREFIX}{app}/"
-    found = [_read(note) for note in records.under(prefix).values()]
+    """How all replicas are that are there, or those of an application, or of one deployment.
+
+    Those of `ray.serve.llm` with our callback are among them; their `node_id` is "".
+    """
+    within = "" if app is None else f"{app}/"
+    found = [_read(note) for note in records.under(_PREFIX + within).values()]
+    told = records.under(_OF_LLM + within)
+    found += [_of_llm(within + key, status) for key, status in told.items()]
     alive = _actors()
     return tuple(
         one for one in found if one.actor in alive and deployment in (None, one.deployment)
@@ -70,6 +76,12 @@ def forget_the_gone() -> tuple[str, ...]:
 
 def _read(note: dict[str, Any]) -> Posted:
     return Posted(**{**note, "status": Status.from_dict(note["status"])})
+
+
+def _of_llm(key: str, status: dict[str, Any]) -> Posted:
+    app, deployment, replica = key.split("/", 2)
+    actor = f"SERVE_REPLICA::{app}#{deployment}#{replica}"  # ReplicaID.to_full_id_str
+    return Posted(app, deployment, replica, actor, "", Status.from_dict(status))
 
 
 def _actors() -> frozenset[str]:

@@ -12,10 +12,11 @@ class Mode(enum.StrEnum):
     """When Serve may send a replica requests.
 
     `WAIT`: when its node is ready and its engine is up. Until then it is STARTING to Serve, which
-    routes nothing to it and, in a rolling update, keeps the old replicas. This is the default, and
-    what a service wants. `EARLY`: at once. The replica is RUNNING and answers 503 until it is
-    ready: for one that is asked for `/startupz` directly, or that has something to say meanwhile.
-    A rolling update stops the old replicas before the new ones are ready.
+    routes nothing to it and, in a rolling update, keeps the old replicas. While there is no other
+    replica, requests wait in Serve's proxy (`request_timeout_s`, `max_queued_requests`). This is
+    the default, and what a service wants. `EARLY`: at once. The replica is RUNNING and answers 503
+    until it is ready: for one that is asked for `/startupz` directly, or that has something to say
+    meanwhile. A rolling update stops the old replicas before the new ones are ready.
     """
 
     WAIT = "wait"

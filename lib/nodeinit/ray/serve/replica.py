@@ -26,7 +26,7 @@ from nodeinit.ray import posts
 from nodeinit.ray.posts import Posted
 from nodeinit.ray.serve.adopting import adopting
 from nodeinit.ray.serve.modes import NotReady, ReplicaFailed
-from nodeinit.ray.serve.tidying import tidy
+from nodeinit.ray.serve.tidying import GROUPS, tidy
 from nodeinit.redact import redact_text
 from nodeinit.telemetry import observe
 
@@ -103,10 +103,13 @@ class ReplicaNode:
     # -- what is done --------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the machine; returns at once."""
+        """Start the machine, once the groups of replicas that were killed are out of its way."""
+        await tidy(self._kin, GROUPS)
         observe(self.initializer)
         self.initializer.subscribe(lambda step: self._post())
         self.initializer.subscribe_progress(lambda report: self._post(only_progress=True))
+        if self._stopping is not None:
+            raise NotReady(self.status())
         self._starting = asyncio.ensure_future(self.initializer.__aenter__())
         await asyncio.shield(self._starting)
 
