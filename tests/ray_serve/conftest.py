@@ -30,7 +30,9 @@ def started(shared: RayCluster) -> Iterator[Serving]:
     """Serve on a free port of the loopback, with the application that answers for the others."""
     assert shared.hosts is not None
     port = free_port()
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    # The hosts are one machine here: proxies on all of them would share the port, and those of hosts
+    # that a replica has left reset connections.
+    serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
     serve.run(startupz(), name="startupz", route_prefix="/startupz")
     yield Serving(port, shared)
     serve.shutdown()

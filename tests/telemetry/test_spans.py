@@ -137,3 +137,19 @@ def test_a_run_that_was_cancelled_early_has_ended_spans() -> None:
     seen = observed(callback=Hangs, act=never)
     assert StatusCode.ERROR is seen.span("nodeinit run").status.status_code
     assert {"nodeinit run", "config", "hook on_before_download", "releasing"} == set(parents(seen))
+
+
+class Slower:
+    """Takes three seconds before the download."""
+
+    async def on_before_download(self, ctx: CallbackCtx) -> None:
+        await asyncio.sleep(3)
+
+
+def test_hooks_of_several_callbacks_follow_one_another() -> None:
+    seen = observed(config=llm_config([Slow, Slower]))
+    first, second = [s for s in seen.spans if s.name == "hook on_before_download"]
+    (began, met), (met_again, ended) = seconds(seen, first), seconds(seen, second)
+    assert (2.0, 3.0) == (round(met - began, 5), round(ended - met_again, 5))
+    assert met == met_again and seconds(seen, seen.span("config"))[1] == ended
+    assert first.attributes["nodeinit.callback"].endswith(":Slow")
