@@ -32,6 +32,7 @@ def test_no_traffic_until_it_is_ready_and_nothing_after_it_is_gone(
     assert hello.body["path"].startswith(str(tmp_path))
     assert (200, 200) == (ready.code, serving.get("/startupz").code)
     (replica,) = posted("llm")
+    board.watch("llm")
     board.post("llm/Chat/gone", replica.status)  # as a replica of ray.serve.llm does
     assert (replica,) == posted("llm")  # but there is no such replica
     board.post(f"llm/Chat/{replica.replica}", replica.status)
