@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from nodeinit.diagram.run import RunRecord, read_run
 from nodeinit.diagram.run.hosts import by_host
 from nodeinit.diagram.run.lanes import MOST_LANES
+from nodeinit.diagram.run.placed import placement_svg
 from nodeinit.diagram.run.spans import stays
 from nodeinit.diagram.run.timeline import timeline_svg
 from nodeinit.fsm.core import Core
@@ -141,6 +142,9 @@ def test_hosts_have_bars_with_bytes_and_rates(runs: dict[str, RunRecord]) -> Non
     displaced = by_host(runs["displaced"])
     assert [s.label for s in displaced["00" * 16] if s.kind == "fetch"][1] == "already there"
     assert [s.kind for s in displaced["02" * 16]] == ["fetch", "group"]
+    healed = by_host(runs["lost"])
+    fetches = {host[:2]: [s.kind for s in spans].count("fetch") for host, spans in healed.items()}
+    assert fetches == {"00": 1, "01": 2, "02": 1}  # by whose it is, not by the plan of that time
     half = by_host(runs["cancelled"])["00" * 16][0]
     assert half.failed and half.label == "7.0 GB of 14.0 GB, 320 MB/s"
 
@@ -150,6 +154,8 @@ def test_a_journal_without_notes_is_drawn_too(runs: dict[str, RunRecord]) -> Non
         bare = attrs.evolve(run, notes=())
         harmless(bare)
         assert list(by_host(bare)) == list(by_host(run))
+    drawn = placement_svg(attrs.evolve(runs["ready"], notes=()), width=900.0)
+    assert drawn is not None and "16 planned, 0 taken" in drawn  # its own group is not another's
 
 
 @pytest.mark.parametrize(
