@@ -15,7 +15,7 @@ import pytest
 from nodeinit.errors import JournalError, NodeInitError
 from nodeinit.fsm.journal import read_journal, replay
 from nodeinit.fsm.registry import load_machine
-from tests.shared_ray import GPUS, HOSTS
+from tests.shared_ray import STANDARD
 
 if TYPE_CHECKING:
     from nodeinit.ray import RayCluster
@@ -30,13 +30,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
-    """One real Ray with several hosts for all tests of a process: a start takes seconds."""
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RayCluster]:
+    """One real Ray with several hosts for all tests of a process: a start takes seconds.
+
+    A test that needs another `Layout` names it as the parameter; then this one ends first.
+    """
     from nodeinit.ray import RayCluster
 
+    layout = getattr(request, "param", STANDARD)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NODEINIT_STORE", str(tmp_path_factory.mktemp("default store")))
-        cluster = RayCluster.simulated(hosts=HOSTS, gpus_per_host=GPUS)
+        for name, value in layout.environment.items():
+            patch.setenv(name, value)
+        cluster = RayCluster.simulated(hosts=layout.hosts, gpus_per_host=layout.gpus)
         yield cluster
         asyncio.run(cluster.close())
 

@@ -30,22 +30,25 @@ from nodeinit.ray import RayCluster, records
 from nodeinit.ray.llm import deployed, replacing
 from nodeinit.ray.llm.live import prepared_live
 from tests.cli.real import Program, wait_until
+from tests.shared_ray import Layout
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(300)]
+LAYOUT = Layout(hosts=3, gpus=2, finds_tests=True)
 
-ROOT = Path(__file__).parents[2]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.timeout(300),
+    pytest.mark.parametrize(
+        "shared", [pytest.param(LAYOUT, id="")], indirect=True, scope="session"
+    ),
+]
+
 PATIENCE = 90.0
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[RayCluster]:
+@pytest.fixture
+def cluster(shared: RayCluster) -> RayCluster:
     """Three hosts with two GPUs each, whose processes find this repository."""
-    with pytest.MonkeyPatch.context() as patch:
-        paths = [str(ROOT), *(str(ROOT / name) for name in ("lib", "machines"))]
-        patch.setenv("PYTHONPATH", os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]))
-        made = RayCluster.simulated(hosts=3, gpus_per_host=2)
-        yield made
-        asyncio.run(made.close())
+    return shared
 
 
 @pytest.fixture
