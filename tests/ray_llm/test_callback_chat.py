@@ -65,10 +65,7 @@ def test_a_plain_config_with_the_callback_answers_and_leaves_nothing(
     assert "tiny" in user
 
     serve.delete("plain")
-    assert left.settles(left.groups, []) == []
-    assert left.settles(lambda: left.users(serving.store), []) == []
-    assert left.settles(left.notes, []) == []
-    assert left.settles(lambda: left.newer(serving.mark, serving.before), {}) == {}
+    nothing_is_left(serving)
     # The token is in the environment; Ray copies it into the config, and nobody can read it there.
     assert TOKEN not in str(theirs) and TOKEN not in theirs.model_dump_json()
     (journal,) = (tmp_path / "journals").iterdir()
@@ -83,3 +80,47 @@ def logs() -> list[Path]:
 
     found = Path(worker._global_node.get_logs_dir_path()).rglob("*")
     return [path for path in found if path.is_file()]
+
+
+def test_an_application_that_is_deleted_while_it_comes_up_leaves_nothing(
+    serving: Serving, web: Model, tmp_path: Path
+) -> None:
+    from ray import serve
+    from ray.serve.llm import build_openai_app
+
+    there = tmp_path / "there"
+    config = llm_config(
+        web.url,
+        callback_config=with_callback(
+            "tests.ray_llm.hooks:Stays", callback_kwargs={"path": str(there)}
+        ),
+    )
+    app = build_openai_app({"llm_configs": [config]})
+    serve._run(app, name="gone", route_prefix="/", _blocking=False)
+    assert left.settles(there.exists, True, 100)  # it is in a hook, for a minute
+    serve.delete("gone")
+    nothing_is_left(serving)
+
+
+def test_a_model_that_cannot_be_had_fails_the_deployment_with_the_reason(
+    serving: Serving, web: Model
+) -> None:
+    from ray import serve
+    from ray.serve.llm import build_openai_app
+
+    web.gone = True
+    config = llm_config(web.url, deployment_config={"max_constructor_retry_count": 1})
+    app = build_openai_app({"llm_configs": [config]})
+    with pytest.raises(RuntimeError):
+        serve.run(app, name="failed", route_prefix="/")
+    told = serve.status().applications["failed"].deployments["LLMServer:tiny"].message
+    assert "InitializationFailed" in told and web.url.rstrip("/") in told
+    serve.delete("failed")
+    nothing_is_left(serving)
+
+
+def nothing_is_left(serving: Serving) -> None:
+    assert left.settles(left.groups, []) == []
+    assert left.settles(lambda: left.users(serving.store), []) == []
+    assert left.settles(left.notes, []) == []
+    assert left.settles(lambda: left.newer(serving.mark, serving.before), {}) == {}
