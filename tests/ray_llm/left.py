@@ -13,8 +13,8 @@ from nodeinit.ray import group_notes, group_rows, owners, records
 MARK = "NODEINIT_TEST_RAY"
 """A variable that every process of the tests' Ray has inherited, whoever its parent is now."""
 
-STAY = ("ray::IDLE", "ray::TelemetryAgent")
-"""What Ray keeps: workers that wait, and the agent that counts what `ray.serve.llm` is used for."""
+STAY = ("ray::IDLE", "ray::ProxyActor", "ray::ServeController", "ray::TelemetryAgent")
+"""What Ray keeps: workers that wait, Serve itself, and the agent that counts what `ray.serve.llm` is used for."""
 
 
 def processes(mark: str) -> dict[int, str]:
