@@ -14,7 +14,7 @@ MARK = "NODEINIT_TEST_RAY"
 """A variable that every process of the tests' Ray has inherited, whoever its parent is now."""
 
 STAY = ("ray::IDLE", "ray::ProxyActor", "ray::ServeController", "ray::TelemetryAgent")
-"""What Ray keeps: workers that wait, Serve itself, and the agent that counts what `ray.serve.llm` is used for."""
+"""What Ray keeps: workers that wait, Serve itself, and the agent that counts who uses what of it."""
 
 
 def processes(mark: str) -> dict[int, str]:

@@ -106,4 +106,8 @@ def _row(data: Any) -> Row:
 
 
 def _accessor() -> Any:
-    return state.state._connect_and_get_accessor()
+    connect = getattr(state.state, "_connect_and_get_accessor", None)
+    if connect is not None:
+        return connect()
+    state.state._check_connected()  # so it was in Ray 2.51
+    return state.state.global_state_accessor
