@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 import attrs
 import ray
-from ray._private import state
 from ray.core.generated import gcs_pb2
 
 from nodeinit.placement.checks import DEVICES
@@ -48,8 +47,7 @@ def outsiders() -> tuple[Outsider, ...]:
     """The living actors outside groups that hold devices."""
     nil = ray.PlacementGroupID.nil().binary()
     found = []
-    accessor = state.state._connect_and_get_accessor()
-    for data in accessor.get_actor_table(None, "ALIVE"):
+    for data in accessor().get_actor_table(None, "ALIVE"):
         actor = gcs_pb2.ActorTableData.FromString(data)
         held = {name: reported(units) for name, units in actor.required_resources.items()}
         if any(held.get(name) for name in DEVICES) and actor.placement_group_id in (b"", nil):

@@ -11,10 +11,10 @@ from typing import Any
 
 import attrs
 import ray
-from ray._private import state
 from ray.core.generated import common_pb2, gcs_pb2
 
 from nodeinit.placement.topology import Bundle, Group, PlacedBundle, Placement, reported
+from nodeinit.ray.accessor import accessor
 
 CREATED, REMOVED, RESCHEDULING = "CREATED", "REMOVED", "RESCHEDULING"
 
@@ -63,7 +63,7 @@ class Row:
 
 def read(group_id: str) -> Row | None:
     """A group by its id; `None` when Ray does not know it (any more)."""
-    found = _accessor().get_placement_group_info(ray.PlacementGroupID(bytes.fromhex(group_id)))
+    found = accessor().get_placement_group_info(ray.PlacementGroupID(bytes.fromhex(group_id)))
     return _row(_Data.FromString(found)) if found else None
 
 
@@ -76,7 +76,7 @@ class LiveRows:
     def read(self) -> tuple[Row, ...]:
         """The rows now, in order of group id."""
         rows: dict[bytes, Row] = {}
-        for found in _accessor().get_placement_group_table():
+        for found in accessor().get_placement_group_table():
             known = self._known.get(found)
             if known is None and (data := _Data.FromString(found)).state != _Data.REMOVED:
                 known = _row(data)
@@ -103,11 +103,3 @@ def _row(data: Any) -> Row:
         job_id=data.creator_job_id.hex(),
         created=data.placement_group_creation_timestamp_ms / 1000,
     )
-
-
-def _accessor() -> Any:
-    connect = getattr(state.state, "_connect_and_get_accessor", None)
-    if connect is not None:
-        return connect()
-    state.state._check_connected()  # so it was in Ray 2.51
-    return state.state.global_state_accessor

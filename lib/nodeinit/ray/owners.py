@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import attrs
 import ray
@@ -20,6 +19,7 @@ from ray.core.generated import gcs_pb2
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nodeinit.ray import hosts
+from nodeinit.ray.accessor import accessor
 
 _LOOK = 20.0  # seconds for a host to say whether one of its processes runs
 
@@ -67,7 +67,7 @@ def _why_gone(owner: Owner, living: frozenset[str], finished: frozenset[str]) ->
         return f"its job {owner.job_id} has finished"
     if owner.node_id not in living:
         return f"its host {owner.host} is dead"
-    data = _accessor().get_worker_info(ray.WorkerID(bytes.fromhex(owner.worker_id)))
+    data = accessor().get_worker_info(ray.WorkerID(bytes.fromhex(owner.worker_id)))
     if data is None:  # Ray forgets the oldest of those that have ended
         return None if _runs(owner) else f"{owner} has ended"
     worker = gcs_pb2.WorkerTableData.FromString(data)
@@ -123,7 +123,3 @@ def _known(worker_id: str) -> Owner:
         actor_id=context.get_actor_id(),
         at=0.0,
     )
-
-
-def _accessor() -> Any:
-    return state.state._connect_and_get_accessor()
