@@ -15,6 +15,7 @@ from ray.core.generated import gcs_pb2
 
 from nodeinit.placement.checks import DEVICES
 from nodeinit.placement.topology import ClusterSnapshot, reported
+from nodeinit.ray.accessor import accessor
 
 
 @attrs.frozen
