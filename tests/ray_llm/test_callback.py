@@ -146,7 +146,8 @@ def test_p2_p7_without_a_group_an_impossible_request_is_explained_at_once(
 def test_p3_without_a_group_what_others_hold_is_named(
     hosts: list[str], tiny: Path, store: Path
 ) -> None:
-    with served([{"GPU": 4}] * 2, hosts), running(hosts[0]) as actor:
+    all_of_it = next(n["Resources"]["GPU"] for n in ray.nodes() if n["NodeID"] == hosts[0])
+    with served([{"GPU": all_of_it}], hosts[:1]), running(hosts[0]) as actor:
         fails(actor, for_gpus(tiny, store), "needs 1 GPU.*SERVE_REPLICA::a")
 
 
