@@ -31,9 +31,11 @@ def test_a_plain_config_with_the_callback_answers_and_leaves_nothing(
     from ray import serve
     from ray.serve.llm import build_openai_app
 
+    store = tmp_path / "store"
     config = llm_config(
         web.url,
         runtime_env={"env_vars": {"OF_THE_USER": "1"}},
+        experimental_configs={"nodeinit": {"store": str(store)}},  # nobody was here before
         callback_config=with_callback(
             "tests.ray_llm.hooks:Records",
             callback_kwargs={"path": str(seen)},
@@ -55,17 +57,18 @@ def test_a_plain_config_with_the_callback_answers_and_leaves_nothing(
     # The engine has what was verified, under the path where that is; it came from there once.
     theirs = serve.get_deployment_handle("LLMServer:tiny", "plain").llm_config.remote().result()
     path = Path(theirs.get_engine_config().hf_model_id)
-    assert path == Path(hooks[-1]["path"]) and path.is_relative_to(serving.store)
+    assert path == Path(hooks[-1]["path"]) and path.is_relative_to(store)
     weights = [asked for asked in web.asked if asked.endswith(".safetensors")]
     assert sorted(weights) == [f"/model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     assert chat.complete(serving.url, "tiny")["usage"]["completion_tokens"] == 4
     chunks = chat.stream(serving.url, "tiny")
     assert chunks[-1]["choices"][0]["finish_reason"] == "length"
-    (user,) = left.users(serving.store)  # nobody may prune it while the engine lives
+    (user,) = left.users(store)  # nobody may prune it while the engine lives
     assert "tiny" in user
 
     serve.delete("plain")
     nothing_is_left(serving)
+    assert left.users(store) == []
     # The token is in the environment; Ray copies it into the config, and nobody can read it there.
     assert TOKEN not in str(theirs) and TOKEN not in theirs.model_dump_json()
     (journal,) = (tmp_path / "journals").iterdir()

@@ -27,7 +27,10 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def actor(hosts: list[str]) -> Iterator[Any]:
     """A replica in a group with one GPU, on the first host."""
-    with served([{"GPU": 1, "CPU": 1}], hosts[:1]) as group, running(group) as replica:
+    with (
+        served([{"GPU": 1, "CPU": 1}], hosts[:1]) as group,
+        running(group, HF_HUB_OFFLINE="0") as replica,  # it asks a hub of ours
+    ):
         yield replica
 
 
