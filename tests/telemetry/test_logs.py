@@ -42,7 +42,8 @@ def test_as_json_and_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
     records = [r for r in caplog.records if r.name == "nodeinit.node"]
     lines = [JsonFormatter().format(record) for record in records]
     read = [json.loads(line) for line in lines]
-    assert {"time", "level", "logger", "message", *FIELDS} == set(read[0])
+    # Where Ray was in this process, its own fields are there too.
+    assert {"time", "level", "logger", "message", *FIELDS} <= set(read[0])
     assert all("\n" not in line and "hf_abc" not in line for line in lines)
     assert any("denied" in line["message"] for line in read)
     assert "failed" == read[-1]["phase"] and "error" == read[-1]["level"]
