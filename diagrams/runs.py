@@ -113,6 +113,7 @@ async def _written(path: Path, name: str, sim: SimCluster, callback: Any) -> Non
         model_id="org/llama-70b",
         model_source="/models/llama-70b",
         engine_kwargs={"tensor_parallel_size": 8, "pipeline_parallel_size": 2},
+        nodeinit={"store": "/nvme/models"},
         callback=callback,
     )
     node = NodeInitializer(config, cluster=sim, journal=path, name=name, executor=InlineExecutor())

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -269,7 +268,7 @@ class Deadly:
 
 class Locked:
     def __init__(self) -> None:
-        self.guard = threading.Lock()
+        self.guard = (n for n in ())
 
     def on_node_download(self, ctx: CallbackCtx, node_id: str) -> None: ...
 
@@ -340,7 +339,7 @@ def test_an_instance_that_cannot_be_sent_is_named_with_its_attribute(
     cluster: RayCluster, job: Jobs
 ) -> None:
     one = job("fetch", hooks=(CallbackSpec(Locked()),))
-    with pytest.raises(PermanentError, match=r"Locked .*attribute 'guard' is a _thread.lock"):
+    with pytest.raises(PermanentError, match=r"Locked .*attribute 'guard' is a generator"):
         run(lambda: cluster.fetch(hosts_of(cluster)[0], one, ignore))
     assert workers.trace_of("fetch") is None
 
