@@ -159,8 +159,15 @@ def _unpicklable(values: dict[str, Any]) -> tuple[str, str] | None:
     """The first value that cannot be pickled: its name and its type."""
     for name, value in values.items():
         if _pickles(value) is not None:
-            return name, f"a {type(value).__module__}.{type(value).__qualname__}"
+            return name, f"a {_kind(value)}"
     return None
+
+
+def _kind(value: Any) -> str:
+    """The type of a value, as people write it."""
+    kind = type(value)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"{module}{kind.__qualname__}"
 
 
 def _pickles(value: Any) -> str | None:
