@@ -17,7 +17,7 @@ from nodeinit.download.sources import source_for
 from nodeinit.download.store import published_path
 from nodeinit.download.tiny_model import make_tiny_model
 from nodeinit.placement.topology import UNIT, Bundle, PlacementPlan
-from nodeinit.ray import RayCluster, group_rows
+from nodeinit.ray import RayCluster, group_notes, group_rows
 from nodeinit.ray import groups as ray_groups
 from tests.shared_ray import GPUS
 
@@ -45,6 +45,8 @@ def cluster(shared: RayCluster) -> Iterator[RayCluster]:
     if groups or free != hosts * GPUS:  # a test that failed must not fail those after it
         for row in group_rows.LiveRows().read():
             ray_groups.remove(row.group_id)
+        for note in group_notes.all_notes():
+            group_notes.erase(note)
         asyncio.run(at_rest(shared))
         for host in asyncio.run(shared.snapshot()).alive:
             if host.free("GPU") < host.total.get("GPU", 0):  # Ray can lose them for good

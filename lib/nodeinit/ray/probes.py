@@ -85,4 +85,5 @@ async def _end(call: Call, starting: asyncio.Future[dict[int, Any]]) -> None:
 def _cancel(references: list[Any]) -> None:
     _, running = ray.wait(references, num_returns=len(references), timeout=0)
     for reference in running:
-        ray.cancel(reference, force=True)
+        # Not by force: that ends the process, which may have the next probe by the time it hears it.
+        ray.cancel(reference)
