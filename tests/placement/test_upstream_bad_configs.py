@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from nodeinit.placement.snapshot_file import snapshot_text
 from nodeinit.placement.topology import ClusterSnapshot
 from nodeinit.testing.virtual_time import run_virtual
 from tests.placement.upstream import derive, own_ray, skip_without_upstream
+from tests.shared_ray import Layout
 
 GROUP = "placement_group_config.bundles"
 TP = "engine_kwargs.tensor_parallel_size"
@@ -163,25 +163,22 @@ async def refusal(config: LLMConfig, cluster: Any, **options: Any) -> str:
     return str(caught.value)
 
 
-@pytest.fixture(scope="module")
-def small() -> Iterator[Any]:
-    """A Ray of two hosts with two GPUs each, on which there never was a group."""
-    from nodeinit.ray import RayCluster
-
-    cluster = RayCluster.simulated(hosts=2, gpus_per_host=2)
-    yield cluster
-    asyncio.run(cluster.close())
+# A Ray of two hosts with two GPUs each, on which there never was a group.
+SMALL = pytest.mark.parametrize(
+    "shared", [pytest.param(Layout(hosts=2, gpus=2), id="")], indirect=True, scope="session"
+)
 
 
 @pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.timeout(180)
+@SMALL
 @bad
-def test_on_ray_no_group_is_ever_made(case: Bad, small: Any, tmp_path: Path) -> None:
+def test_on_ray_no_group_is_ever_made(case: Bad, shared: Any, tmp_path: Path) -> None:
     from ray.util import placement_group_table
 
     config = config_of(case, str(tmp_path / "no model"))
     if config is None:
         return
-    check_told(case, asyncio.run(refusal(config, small)))
+    check_told(case, asyncio.run(refusal(config, shared)))
     assert placement_group_table() == {}  # where Ray keeps even those that were removed
