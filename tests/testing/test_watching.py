@@ -14,7 +14,9 @@ import ray.util
 from nodeinit import CallbackCtx, PermanentError
 from nodeinit.testing import Scenario, check_callback
 from nodeinit.testing.harness import Harness
+from nodeinit.testing.outside import LINES
 from nodeinit.testing.virtual_time import VirtualLoop, run_virtual
+from tests.testing import elsewhere
 
 
 class Clock:
@@ -66,6 +68,23 @@ def test_every_host_has_an_instance_of_its_own() -> None:
         made.clear()
         harness.run(Scenario((2, 2), 2, 2))
     assert 3 == len(made)
+
+
+class ImportsALot:
+    def on_before_init(self, ctx: CallbackCtx) -> None:
+        elsewhere.imports(2 * LINES)
+
+
+class SpinsElsewhere:
+    def on_before_init(self, ctx: CallbackCtx) -> None:
+        elsewhere.spins()
+
+
+def test_an_import_of_millions_of_lines_is_no_hang_and_what_never_ends_there_is_one() -> None:
+    with Harness(ImportsALot) as harness:
+        assert [] == harness.run(Scenario()).breaches
+    with Harness(SpinsElsewhere) as harness, harness.hastily():
+        assert {"H4-hang"} == {breach.check for breach in harness.run(Scenario()).breaches}
 
 
 def test_what_runs_in_a_thread_runs_at_once_and_its_error_comes_back() -> None:

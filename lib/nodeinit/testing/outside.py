@@ -26,7 +26,9 @@ from typing import Any, NamedTuple
 from nodeinit.testing.virtual_time import VirtualLoop
 
 LINES = 1_000_000
-"""So many lines may a hook run without giving the loop a turn: a second or so, in production."""
+"""So many lines of its file may a hook run without giving the loop a turn."""
+ELSEWHERE = 20
+"""So many times more may it run in other files: `import vllm` alone is 13 million lines."""
 
 _EPOCH = 1_700_000_000.0  # what `time.time()` says when a run begins
 _LATER = 12_345_678 + 1_234_567 / 2**22  # as exact as the epoch: differences of times are the same
@@ -59,7 +61,7 @@ _DATETIME.__dict__.update(vars(datetime), datetime=_Datetime)
 
 
 class TooManyLines(BaseException):
-    """A hook ran `LINES` lines without an end. Not an `Exception`: no hook is to handle it."""
+    """A hook ran on without an end. Not an `Exception`: no hook is to handle it."""
 
 
 class Step(NamedTuple):
@@ -238,27 +240,37 @@ class Outside:
 def _counting(step: Step, lines: int) -> Callable[..., Any]:
     """A trace function that counts lines, and remembers where the hook's own code was last.
 
-    A loop on one line has no lines to count: in the hook's own file instructions count too, four
-    for a line.
+    Lines of the hook's file count most: what spins is seldom in a library, while an import or a
+    search in one runs millions. A loop on one line has no lines to count: in that file
+    instructions count too, four for a line.
     """
-    left = 4 * lines
+    left = lines * ELSEWHERE
+    instruction, line = ELSEWHERE // 4, ELSEWHERE
     code, seen = step.code, step.seen
     file = getattr(code, "co_filename", None)
 
-    def local(frame: Any, event: str, _argument: Any) -> Any:
+    def own(frame: Any, event: str, _argument: Any) -> Any:
         nonlocal left
         if event == "opcode":
-            left -= 1
+            left -= instruction
         else:
-            left -= 4
+            left -= line
             if frame.f_code is code:
                 seen(frame.f_lineno)
         if left <= 0:
             raise TooManyLines
-        return local
+        return own
+
+    def others(_frame: Any, _event: str, _argument: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            raise TooManyLines
+        return others
 
     def entered(frame: Any, _event: str, _argument: Any) -> Any:
-        frame.f_trace_opcodes = frame.f_code.co_filename == file
-        return local
+        mine = frame.f_code.co_filename == file
+        frame.f_trace_opcodes = mine
+        return own if mine else others
 
     return entered

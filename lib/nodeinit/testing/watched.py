@@ -171,9 +171,8 @@ class Log:
         call.error, call.ended = error, self._now()
         if isinstance(error, TooManyLines):
             self.hot = True
-            self.say(
-                "H4-hang", f"ran {self.outside.lines:,} lines without giving anybody a turn", call
-            )
+            said = f"ran more than {self.outside.lines:,} lines without giving anybody a turn"
+            self.say("H4-hang", said, call)
             return
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
