@@ -6,15 +6,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 from click.testing import Result
 
+from nodeinit.cli.watching import exit_code_of_run
 from nodeinit.clusters.simulated import SimFault
 from nodeinit.diagram.plan import Planned
+from nodeinit.diagram.run import read_run
 from nodeinit.placement.planner import plan
 from nodeinit.placement.replicas import Replica
 from nodeinit.placement.request import PlacementRequest
-from tests.cli.conftest import World
+from tests.cli.conftest import World, write_config
 from tests.diagram import run_journals as scripts
 
 Nodeinit = Callable[..., Result]
@@ -54,6 +57,35 @@ def test_a_run_that_is_over_is_watched_to_its_end(
     assert "placement -> download    on displaced" in result.stdout
     assert result.stdout.endswith("The node is released.\n")
     assert 'data-over="true"' in (home / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "faults", "code"),
+    [
+        (8, [], 0),
+        (0, [], 3),
+        (8, [SimFault("fetch", "permanent")], 4),
+    ],
+)
+def test_a_watch_exits_as_the_run_did(
+    nodeinit: Nodeinit, world: World, home: Path, gpus: int, faults: list[SimFault], code: int
+) -> None:
+    world.gpus, world.faults = gpus, faults
+    config = write_config(home.parent / "c.yaml", engine_kwargs={"tensor_parallel_size": 2})
+    assert nodeinit("run", config, "--journal", "r.jsonl").exit_code == code
+    result = nodeinit("diagram", "--watch", "r.jsonl")
+    assert result.exit_code == code, result.output
+
+
+@pytest.mark.parametrize(
+    ("state", "left", "code"), [("cancelled", False, 5), ("download", True, 4), ("ready", False, 0)]
+)
+def test_a_watch_of_what_was_cancelled_or_killed_exits_so(
+    journal: Path, state: str, left: bool, code: int
+) -> None:
+    run = read_run(journal)
+    at = attrs.evolve(run.steps[-1], after=attrs.evolve(run.snapshot, state=state))
+    assert exit_code_of_run(attrs.evolve(run, steps=[at], left=left)) == code
 
 
 @pytest.mark.parametrize(

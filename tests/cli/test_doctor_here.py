@@ -43,7 +43,7 @@ def fetched(nodeinit: Doctor, tmp_path: Path) -> Path:
 def test_a_healthy_store(fetched: Path) -> None:
     findings = [*store(fetched)]
     assert [] == problems(findings)
-    assert f"the store {fetched} has 1 model (718.1 kB)" in [f.says for f in findings]
+    assert f"the store {fetched} has 1 model (718 kB)" in [f.says for f in findings]
 
 
 def test_a_store_that_is_not_there_yet_is_no_problem(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from nodeinit import LLMConfig, NodeInitializer, Policy, SimCluster
+from nodeinit.amounts import seconds, size
 from nodeinit.cli.bars import MOST, HostBars
-from nodeinit.cli.lines import held_name, seconds, size
+from nodeinit.cli.lines import held_name
 from nodeinit.cli.lines_view import LinesView
 from nodeinit.cli.live_view import LiveView
 from nodeinit.cli.names import HostNames

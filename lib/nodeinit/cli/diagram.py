@@ -64,13 +64,14 @@ def diagram(
 
     MACHINE is an installed machine or MODULE:ATTR. With --run it is the journal's own, and the
     formats are svg, html (a page that needs nothing else) and md (for an issue or a comment).
+    With --watch the exit code is that of the run: 0 released, 3 infeasible, 4 failed or killed,
+    5 cancelled.
     """
     if pages or check:
         embed_in(pages, check)
         return
     if watched is not None:
-        _watch(watched, output, journal, format_)
-        return
+        raise SystemExit(_watch(watched, output, journal, format_))
     from nodeinit.diagram import registry
     from nodeinit.diagram.writing import write_text
 
@@ -89,13 +90,13 @@ def diagram(
     click.echo(f"wrote {output}", err=True)
 
 
-def _watch(watched: Path, output: Path | None, journal: Path | None, format_: str | None) -> None:
+def _watch(watched: Path, output: Path | None, journal: Path | None, format_: str | None) -> int:
     from nodeinit.cli.watching import watch
 
     if journal is not None:
         raise click.UsageError("--watch follows a run, --run draws one: give one of them")
     html_only(output, format_, "--watch")
-    watch(watched, output)
+    return watch(watched, output)
 
 
 def html_only(output: Path | None, format_: str | None, option: str) -> None:

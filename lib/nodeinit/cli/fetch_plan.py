@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
+from nodeinit.amounts import size
 from nodeinit.cli.fetch_subject import Subject
-from nodeinit.cli.lines import size
 from nodeinit.cli.names import HostNames
 from nodeinit.download.looking import Look
 from nodeinit.download.manifest import Manifest, ManifestFile, total_size

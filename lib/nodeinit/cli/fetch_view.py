@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 
+from nodeinit.amounts import seconds, size
 from nodeinit.cli.bars import HostBars
 from nodeinit.cli.fetch_places import HERE
-from nodeinit.cli.lines import seconds, size, total_said
+from nodeinit.cli.lines import total_said
 from nodeinit.cli.lines_view import MOST
 from nodeinit.cli.names import HostNames
 from nodeinit.clusters.base import Progress

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nodeinit.amounts import seconds, size
 from nodeinit.cli.errors import ExitCode, exit_code_of
 from nodeinit.cli.fetch_places import Place, place_of
 from nodeinit.cli.fetch_plan import FetchPlan
 from nodeinit.cli.fetch_subject import Subject
-from nodeinit.cli.lines import seconds, size
 from nodeinit.cli.signals import Interrupts
 from nodeinit.config import LLMConfig
 from nodeinit.context import NodeReport

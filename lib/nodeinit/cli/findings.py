@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
+from nodeinit.amounts import seconds
 from nodeinit.cli.doctoring.finding import Finding, bad, ok, warn
-from nodeinit.cli.lines import seconds
 from nodeinit.placement.topology import Bundle, amount, names, total_of
 from nodeinit.ray.books import Gap
 from nodeinit.ray.checkup import Checkup, Waiting

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from nodeinit.amounts import seconds, size
 from nodeinit.clusters.base import Progress
 from nodeinit.fsm.events import BOOKKEEPING, Event, Held
 from nodeinit.fsm.snapshot import HookRun, Step, Wait
@@ -27,24 +28,6 @@ def step_lines(step: Step) -> Iterator[str]:
     for detail in _details(step):
         for line in detail.split("\n"):
             yield f"{'':9}      {line}"
-
-
-def seconds(value: float) -> str:
-    """A time as people say it: `12 ms`, `3.4 s`, `5 min 20 s`."""
-    if value < 0.9995:
-        return f"{value * 1000:.3g} ms"
-    if value < 59.95:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def size(count: int) -> str:
-    """A number of bytes as people say it, in powers of 1000: `712 bytes`, `1.2 GB`."""
-    from rich.filesize import decimal
-
-    return decimal(count)
 
 
 def total_said(total: Progress) -> str:

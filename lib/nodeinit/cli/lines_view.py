@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from nodeinit.amounts import size
 from nodeinit.cli.errors import ExitCode
-from nodeinit.cli.lines import size, step_lines, total_said
+from nodeinit.cli.lines import step_lines, total_said
 from nodeinit.cli.names import HostNames
 from nodeinit.cli.outcome import Outcome
 from nodeinit.cli.summary import print_end, print_outcome

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nodeinit.cli.lines import size
+from nodeinit.amounts import size
 from nodeinit.cli.shelf_lines import ago
 from nodeinit.download.pruning import Policy, Pruned
 

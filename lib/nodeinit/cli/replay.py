@@ -76,7 +76,8 @@ def _explained(found: Replay) -> str:
 
 
 def _lines(definition: Definition, found: Replay) -> Iterator[str]:
-    from nodeinit.cli.lines import seconds, step_lines
+    from nodeinit.amounts import seconds
+    from nodeinit.cli.lines import step_lines
 
     header = found.header
     yield f"journal  {found.path}"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import attrs
 from rich.console import Console
 
+from nodeinit.amounts import size
 from nodeinit.cli.fetch_view import FetchLines, FetchLive, FetchView
-from nodeinit.cli.lines import size
 from nodeinit.cli.names import HostNames
 from nodeinit.clusters.base import Progress
 from nodeinit.node.status import Status

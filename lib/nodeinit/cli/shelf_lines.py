@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nodeinit.cli.lines import size
+from nodeinit.amounts import size
 from nodeinit.context import NodeModelDownloadable
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from rich.text import Text
 
-from nodeinit.cli.lines import seconds
+from nodeinit.amounts import seconds
 from nodeinit.fsm.definition import Definition
 from nodeinit.fsm.events import Frame
 from nodeinit.fsm.explain import phase_seconds

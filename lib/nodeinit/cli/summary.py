@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from nodeinit.cli.lines import held_name, seconds, shortened, size
+from nodeinit.amounts import seconds, size
+from nodeinit.cli.lines import held_name, shortened
 from nodeinit.cli.names import HostNames
 from nodeinit.cli.outcome import HookCall, Outcome
 from nodeinit.frozen import thaw

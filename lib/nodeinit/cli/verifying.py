@@ -15,9 +15,9 @@ from typing import Any
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from nodeinit.amounts import size
 from nodeinit.cli.cache import chosen
 from nodeinit.cli.consoles import console
-from nodeinit.cli.lines import size
 from nodeinit.download.catalogue import Entry, catalogue, damage
 from nodeinit.download.store import Problem
 

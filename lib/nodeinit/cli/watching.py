@@ -15,11 +15,13 @@ from rich.text import Text
 from nodeinit.cli.bars import HostBars
 from nodeinit.cli.consoles import console
 from nodeinit.cli.display import display, setback
+from nodeinit.cli.errors import ExitCode
 from nodeinit.cli.lines import step_lines
 from nodeinit.cli.machines import find_machine
 from nodeinit.cli.names import HostNames
 from nodeinit.clusters.base import Progress
 from nodeinit.diagram.live import Follower, LivePage
+from nodeinit.fsm.events import Frame
 from nodeinit.placement.topology import ClusterSnapshot, Host
 
 if TYPE_CHECKING:
@@ -29,8 +31,12 @@ if TYPE_CHECKING:
 _PAUSE = 0.2  # seconds between two looks at the journal
 
 
-def watch(journal: Path, page: Path | None) -> None:
-    """Follow a run to its end, or until an interrupt. Raises `JournalError` for what is no journal."""
+def watch(journal: Path, page: Path | None) -> ExitCode:
+    """Follow a run to its end, or until an interrupt; answers with what `nodeinit run` would.
+
+    Who stops watching gets `READY`: nothing is the matter. Raises `JournalError` for what is no
+    journal.
+    """
     out = console()
     follower = Follower(journal, find_machine)
     seen = _Seen()
@@ -46,8 +52,10 @@ def watch(journal: Path, page: Path | None) -> None:
             _follow(follower, seen, screen, kept)
     finally:
         kept.close()
-    if seen.run is not None:
-        _sum_up(out, seen.run)
+    if seen.run is None:
+        return ExitCode.READY
+    _sum_up(out, seen.run)
+    return exit_code_of_run(seen.run)
 
 
 class _Seen:
@@ -79,6 +87,16 @@ def _sum_up(out: Console, run: RunRecord) -> None:
         out.print("nobody runs it any more: it was killed before its end", style="bold red")
     look = {"ready": "green", "released": "green", "failed": "red"}.get(run.state, "yellow")
     out.print(Text(run.explain(), f"bold {look}"), soft_wrap=True)
+
+
+def exit_code_of_run(run: RunRecord) -> ExitCode:
+    """What `nodeinit run` answers after such a run; one that was killed failed."""
+    reason = run.snapshot.reason
+    if run.state == Frame.CANCELLED:
+        return ExitCode.CANCELLED
+    if run.state == Frame.FAILED and reason is not None and reason.code == "infeasible":
+        return ExitCode.INFEASIBLE
+    return ExitCode.FAILED if run.left or run.state == Frame.FAILED else ExitCode.READY
 
 
 class _Lines:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from nodeinit.amounts import size
 from nodeinit.cli.doctoring.finding import Finding, bad, ok, warn
-from nodeinit.cli.lines import size
 from nodeinit.download.catalogue import Entry, catalogue
 from nodeinit.download.locks import Lock, Timeout
 from nodeinit.download.paths import META

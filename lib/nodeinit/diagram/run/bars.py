@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+from nodeinit.amounts import seconds
 from nodeinit.diagram.plan.canvas import Box, Canvas, number
 from nodeinit.diagram.plan.style import SIZES
 from nodeinit.diagram.plan.text import width
-from nodeinit.diagram.run.amounts import seconds
 from nodeinit.diagram.run.merging import gathered, merged
 from nodeinit.diagram.run.scale import Scale
 from nodeinit.diagram.run.spans import Mark, Span

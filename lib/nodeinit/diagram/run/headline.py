@@ -6,7 +6,7 @@ import textwrap
 
 import attrs
 
-from nodeinit.diagram.run.amounts import grouped, seconds
+from nodeinit.amounts import grouped, seconds
 from nodeinit.diagram.run.progress import Together, progress_of
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.fsm.events import Frame

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import attrs
 
+from nodeinit.amounts import seconds, times
 from nodeinit.diagram.plan.words import natural
-from nodeinit.diagram.run.amounts import seconds, times
 from nodeinit.diagram.run.hosts import by_host
 from nodeinit.diagram.run.names import host_names
 from nodeinit.diagram.run.record import RunRecord

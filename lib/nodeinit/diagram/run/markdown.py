@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from nodeinit.amounts import seconds
 from nodeinit.diagram.names import encoded, visible
-from nodeinit.diagram.run.amounts import seconds
 from nodeinit.diagram.run.headline import headline
 from nodeinit.diagram.run.lanes import lanes_of
 from nodeinit.diagram.run.record import RunRecord

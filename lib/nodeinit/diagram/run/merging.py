@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
-from nodeinit.diagram.run.amounts import grouped, seconds, times
+from nodeinit.amounts import grouped, seconds, times
 from nodeinit.diagram.run.scale import Scale
 from nodeinit.diagram.run.spans import Mark, Span
 

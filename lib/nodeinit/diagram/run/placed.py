@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from nodeinit.amounts import grouped
 from nodeinit.config.origin import Origin
 from nodeinit.diagram.plan import Planned, plan_svg
 from nodeinit.diagram.plan.words import head
-from nodeinit.diagram.run.amounts import grouped
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.errors import ConfigError
 from nodeinit.fsm.events import Frame

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from nodeinit.diagram.run.amounts import seconds, size
+from nodeinit.amounts import seconds, size
 from nodeinit.diagram.run.record import RunRecord
 
 

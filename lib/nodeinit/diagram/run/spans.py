@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from nodeinit.diagram.run.amounts import seconds
+from nodeinit.amounts import seconds
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.fsm.events import BOOKKEEPING, Event, Frame
 from nodeinit.fsm.snapshot import Step, Wait, count

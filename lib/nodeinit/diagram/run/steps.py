@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from nodeinit.diagram.run.amounts import grouped, seconds, times
+from nodeinit.amounts import grouped, seconds, times
 from nodeinit.diagram.run.over import culprit_of
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.diagram.run.spans import is_setback

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from nodeinit.diagram.run.amounts import grouped, seconds, size, times
+from nodeinit.amounts import grouped, seconds, size, times
 from nodeinit.diagram.run.hosts import by_host
 from nodeinit.diagram.run.names import host_names, readable
 from nodeinit.diagram.run.record import RunRecord

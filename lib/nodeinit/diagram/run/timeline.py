@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import escape
 
+from nodeinit.amounts import moment, seconds, times
 from nodeinit.diagram.plan.canvas import Box, Canvas, number
 from nodeinit.diagram.plan.style import SIZES
 from nodeinit.diagram.plan.text import fitted, shown, width
-from nodeinit.diagram.run.amounts import moment, seconds, times
 from nodeinit.diagram.run.bars import BAR, THIN, Bars
 from nodeinit.diagram.run.lanes import Lane, lanes_of
 from nodeinit.diagram.run.legend import draw_legend

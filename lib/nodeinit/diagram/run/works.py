@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from nodeinit.diagram.run.amounts import seconds, size
+from nodeinit.amounts import seconds, size
 from nodeinit.diagram.run.spans import Span
 from nodeinit.fsm.journal import Note
 

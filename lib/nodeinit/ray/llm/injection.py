@@ -39,7 +39,7 @@ def injection(config: LLMConfig, written: Any = None) -> Injection:
 
     Raises `ConfigError` for a callback that is one of Ray's.
     """
-    faults = [*unsupported(config), *_other_server(config)]
+    faults = [*unsupported(config)]
     if faults:
         return Injection(reason="; ".join(f"{f.where} = {f.value}: {f.problem}" for f in faults))
     if isinstance(written, Mapping) and is_adapter(written.get("callback_class")):
@@ -89,14 +89,6 @@ def _foreign(config: LLMConfig) -> Iterator[Fault]:
                 "that; nodeinit then calls it in the replica, with a frozen context"
             )
             yield Fault("callback_config.callback_class", problem, spec.name, remedy)
-
-
-def _other_server(config: LLMConfig) -> Iterator[Fault]:
-    """The server of SGLang, which looks like any other until it calls no callback."""
-    server: Any = config.server_cls
-    name = server if isinstance(server, str) else getattr(server, "__name__", "")
-    if "SGLang" in name:
-        yield Fault("server_cls", "is an engine that calls no callbacks in ray.serve.llm", name)
 
 
 _HOOKS = "on_before_init, on_before_download, on_after_init, …"
