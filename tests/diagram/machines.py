@@ -95,7 +95,9 @@ def _guards(at_least: int) -> st.SearchStrategy[tuple[Guard, ...]]:
 def definitions(draw: st.DrawFn) -> Definition:
     """Any legal machine: phases in a row, detours before the edges that every machine needs."""
     phases = draw(
-        st.lists(_names.filter(lambda n: n not in set(Frame)), min_size=1, max_size=4, unique=True)
+        st.lists(
+            _names.filter(lambda n: n and n not in set(Frame)), min_size=1, max_size=4, unique=True
+        )
     )
     kinds = draw(st.lists(_names, max_size=2, unique=True))
     row = [Frame.IDLE, *phases, Frame.READY]

@@ -140,11 +140,13 @@ def test_names_that_mean_nothing(edge: Edge, problem: str) -> None:
 
 
 def test_a_phase_may_not_take_a_name_of_the_frame_or_come_twice() -> None:
-    twice = (*SMALL.phases, SMALL.phases[0], Phase("ready", work))  # type: ignore[arg-type]
+    odd = (SMALL.phases[0], Phase("ready", work), Phase("", work))  # type: ignore[arg-type]
+    twice = (*SMALL.phases, *odd)
     found = problems_of(phases=twice)
 
     assert "phase 'fetch' is defined twice" in found
     assert "phase 'ready' has the name of a state that every machine has" in found
+    assert "a phase has no name: its state is ''" in found
 
 
 def test_all_problems_come_at_once() -> None:

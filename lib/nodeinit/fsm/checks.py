@@ -31,6 +31,8 @@ def _names(definition: Definition, singles: tuple[Edge, ...]) -> Iterator[str]:
     for state in {state for state in states if states.count(state) > 1}:
         yield f"phase {state!r} is defined twice"
     for state in states:
+        if not state:
+            yield "a phase has no name: its state is ''"
         if state in set(Frame):
             yield f"phase {state!r} has the name of a state that every machine has"
     known = {definition.initial, *states, *Frame}
