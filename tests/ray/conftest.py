@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import ray
+import ray.util
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from nodeinit.clusters.base import FetchJob
 from nodeinit.config import LLMConfig
@@ -43,6 +46,7 @@ def cluster(shared: RayCluster) -> Iterator[RayCluster]:
     groups, free = asyncio.run(at_rest(shared))
     hosts = len(shared.hosts.node_ids)
     if groups or free != hosts * GPUS:  # a test that failed must not fail those after it
+        print(asyncio.run(books(shared)))
         for row in group_rows.LiveRows().read():
             ray_groups.remove(row.group_id)
         for note in group_notes.all_notes():
@@ -53,6 +57,29 @@ def cluster(shared: RayCluster) -> Iterator[RayCluster]:
                 shared.hosts.remove_host(host.node_id)
     assert groups == []
     assert free == hosts * GPUS
+
+
+async def books(cluster: RayCluster) -> str:
+    """What is out of order, for whoever looks for the cause: Ray's books, and the hosts' own."""
+    rows = [f"{row.name or row.group_id}: {row.state}" for row in group_rows.LiveRows().read()]
+    lines = [f"groups: {rows}", f"notes: {[note.name for note in group_notes.all_notes()]}"]
+    for host in (await cluster.snapshot()).alive:
+        free, total = host.free("GPU") / UNIT, host.total.get("GPU", 0) / UNIT
+        lines.append(f"{host.name}: {free:g} of {total:g} GPUs are free in the books of the head")
+        if free < total:
+            lines.append(f"{host.name}: a task for all of them {_tried(host.node_id, total)}")
+    lines.append(f"actors: {ray.util.list_named_actors(all_namespaces=True)}")
+    return "\n".join(lines)
+
+
+def _tried(node_id: str, gpus: float) -> str:
+    pinned = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    nothing = ray.remote(num_cpus=0, num_gpus=gpus)(lambda: None)
+    task = nothing.options(scheduling_strategy=pinned).remote()
+    ready, _ = ray.wait([task], timeout=10)
+    if not ready:
+        ray.cancel(task)
+    return "ran" if ready else "did not run: the host does not have them"
 
 
 async def at_rest(cluster: RayCluster) -> tuple[list[str], float]:
