@@ -67,8 +67,8 @@ def test_replay_gives_the_same_steps(
 
     assert made.snapshot.state in FINALS
     assert made.snapshot == again.snapshot
-    assert [(s.before, s.after, s.accepted, s.effects) for s in made.steps] == [
-        (s.before, s.after, s.accepted, s.effects) for s in again.steps
+    assert [(s.at, s.before, s.after, s.accepted, s.effects, s.hooks) for s in made.steps] == [
+        (s.at, s.before, s.after, s.accepted, s.effects, s.hooks) for s in again.steps
     ]
     assert ((), False) == (again.drift, again.torn)
     policy = load_policy(again.header["policy"])

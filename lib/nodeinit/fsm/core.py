@@ -26,6 +26,7 @@ from nodeinit.fsm.snapshot import (
     Undo,
     Wait,
     count,
+    rounded,
     with_count,
 )
 
@@ -126,7 +127,8 @@ class Core:
             self._undo_from(phase, after, effects)
             tries = count(after.tries, phase)
             asked = after.reason.delay if after.reason else None
-            effects.append(Wait(phase, self.policy.backoff(phase, after.visit, tries, asked)))
+            wait = rounded(self.policy.backoff(phase, after.visit, tries, asked))
+            effects.append(Wait(phase, wait))
         elif after.state == Frame.RELEASING:
             effects.append(Undo(after.held[::-1], then_report=True))
         elif after.state in self._working:

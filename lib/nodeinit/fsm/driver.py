@@ -22,7 +22,7 @@ from nodeinit.fsm.journal import Journal
 from nodeinit.fsm.performer import Performer
 from nodeinit.fsm.run import Run
 from nodeinit.fsm.shield import outlast
-from nodeinit.fsm.snapshot import Snapshot, Step
+from nodeinit.fsm.snapshot import Snapshot, Step, rounded
 
 log = logging.getLogger("nodeinit.driver")
 
@@ -145,8 +145,10 @@ class Driver:
         return self.snapshot
 
     def elapsed(self) -> float:
-        """Seconds since the machine began, on the loop's clock; 0 before."""
-        return 0.0 if self.began is None else asyncio.get_running_loop().time() - self.began
+        """Seconds since the machine began, on the loop's clock, to the microsecond; 0 before."""
+        if self.began is None:
+            return 0.0
+        return rounded(asyncio.get_running_loop().time() - self.began)
 
     # -- decide, fold, commit, perform ---------------------------------------------------------
 

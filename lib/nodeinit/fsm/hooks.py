@@ -18,7 +18,7 @@ import attrs
 
 from nodeinit.errors import HookError, TemporaryError
 from nodeinit.fsm.executor import Executor
-from nodeinit.fsm.snapshot import HookRun
+from nodeinit.fsm.snapshot import HookRun, rounded
 
 log = logging.getLogger("nodeinit.hooks")
 
@@ -86,7 +86,7 @@ class HookRunner:
                     new = await self._call(callback, hook, ctx, args, check=not observe)
                 except HookError as raised:
                     error = raised
-                seconds = asyncio.get_running_loop().time() - began
+                seconds = rounded(asyncio.get_running_loop().time() - began)
                 changed = self.diff(ctx, new) if self.diff and new is not ctx else {}
                 text = str(error) if error else None
                 runs.append(HookRun(callback.name, hook, seconds, changed, text))

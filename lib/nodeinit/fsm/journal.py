@@ -97,7 +97,7 @@ class Journal:
     def note(self, note: Note) -> None:
         """Write a note. What cannot be written is reported by the next step, which matters more."""
         try:
-            self._write({**note.data, "note": note.kind, "at": round(note.at, 6)})
+            self._write({**note.data, "note": note.kind, "at": note.at})
         except OSError as error:
             log.warning("%s: a note cannot be written: %s", self.path, error.strerror or error)
 
@@ -126,7 +126,7 @@ def dump_step(step: Step, codec: Any = None) -> dict[str, Any]:
     occurred, before, after = step.occurred, step.before, step.after
     record: dict[str, Any] = {
         "seq": after.seq,
-        "at": round(step.at, 6),
+        "at": step.at,
         "event": str(occurred.event),
         "from": before.state,
         "to": after.state,
@@ -149,7 +149,7 @@ def dump_step(step: Step, codec: Any = None) -> dict[str, Any]:
         {
             "callback": run.callback,
             "hook": run.hook,
-            "seconds": round(run.seconds, 6),
+            "seconds": run.seconds,
             "set": dict(run.changes),
             "error": run.error,
         }
@@ -165,7 +165,7 @@ def _dump_effect(effect: Effect) -> dict[str, Any]:
         case Do(phase, attempt):
             return {"do": phase, "attempt": attempt}
         case Wait(phase, seconds):
-            return {"wait": phase, "seconds": round(seconds, 6)}
+            return {"wait": phase, "seconds": seconds}
         case Undo(held, _):
             return {"undo": [f"{item.kind} {item.name}" for item in held]}
         case Stop(phase):

@@ -101,6 +101,11 @@ class Refusal:
     why: str
 
 
+def rounded(seconds: float) -> float:
+    """A time to the microsecond: what a run says of itself is then what its journal says."""
+    return round(seconds, 6)
+
+
 @attrs.frozen
 class HookRun:
     """One call of a hook: whose, how long it took (seconds), what it changed, how it failed."""
