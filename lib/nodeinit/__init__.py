@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from nodeinit.fsm.journal import replay
     from nodeinit.fsm.policy import Policy
     from nodeinit.fsm.registry import load_machine
-    from nodeinit.node.initializer import NodeInitializer, ReadyNode, initialize_node
+    from nodeinit.node.initializer import NodeInitializer
+    from nodeinit.node.ready import ReadyNode, initialize_node
     from nodeinit.node.sync import initialize_node_sync
     from nodeinit.placement.request import PlacementRequest
     from nodeinit.ray.cluster import RayCluster
@@ -71,7 +72,8 @@ _HOMES = {
     "fsm.journal": ("replay",),
     "fsm.policy": ("Policy",),
     "fsm.registry": ("load_machine",),
-    "node.initializer": ("NodeInitializer", "ReadyNode", "initialize_node"),
+    "node.initializer": ("NodeInitializer",),
+    "node.ready": ("ReadyNode", "initialize_node"),
     "node.sync": ("initialize_node_sync",),
     "placement.request": ("PlacementRequest",),
     "ray.cluster": ("RayCluster",),

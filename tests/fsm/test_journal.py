@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,23 @@ def test_a_journal_belongs_to_one_run(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=r"run\.jsonl: exists already"):
         record(where)
     assert "somebody's\n" == where.read_text()
+
+
+def test_a_journal_that_cannot_be_begun_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError, match=r"file/run\.jsonl: cannot be written: "):
+        record(tmp_path / "file" / "run.jsonl")
+
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(JournalError, match=r"run\.jsonl: cannot be written: No space left"):
+        record(tmp_path / "run.jsonl")
+    monkeypatch.undo()
+    assert tmp_path / "run.jsonl" not in {fd.resolve() for fd in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.mark.parametrize(

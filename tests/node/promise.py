@@ -23,7 +23,7 @@ from nodeinit.fsm.events import Event, Frame
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
 from nodeinit.fsm.registry import load_machine
 from nodeinit.fsm.snapshot import Step
-from nodeinit.node.initializer import bind_callbacks
+from nodeinit.node.binding import bind_callbacks
 from nodeinit.placement.planner import plan
 from nodeinit.placement.request import PlacementRequest
 from nodeinit.placement.topology import Bundle, PlacementPlan

@@ -15,13 +15,16 @@ from nodeinit import (
     InitializationCancelled,
     InitializationFailed,
     NodeInitializer,
+    TemporaryError,
     initialize_node,
     initialize_node_sync,
     load_machine,
     replay,
 )
+from nodeinit.clusters.base import Cluster
 from nodeinit.clusters.simulated import SimFault
-from nodeinit.fsm.executor import InlineExecutor, ThreadExecutor
+from nodeinit.errors import JournalError
+from nodeinit.fsm.executor import Executor, InlineExecutor, ThreadExecutor
 from nodeinit.fsm.snapshot import Step
 from nodeinit.placement.topology import Bundle
 from nodeinit.testing.virtual_time import run_virtual
@@ -41,6 +44,34 @@ def test_one_call_brings_a_node_up() -> None:
         assert [] == sim.leftovers()
 
     run_virtual(main())
+
+
+def test_a_journal_that_cannot_be_written_starts_no_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run.jsonl").touch()
+    started: list[Executor] = []
+
+    async def start(executor: Executor) -> Cluster:
+        started.append(executor)
+        return cluster()
+
+    monkeypatch.setattr("nodeinit.node.initializer._default_cluster", start)
+    with pytest.raises(JournalError, match=r"run\.jsonl: exists already"):
+        initialize_node_sync(llm_config(), journal=tmp_path / "run.jsonl")
+    assert [] == started
+
+
+def test_a_cluster_that_cannot_be_reached_leaves_the_journal_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(executor: Executor) -> Cluster:
+        raise TemporaryError("nobody is there")
+
+    monkeypatch.setattr("nodeinit.node.initializer._default_cluster", start)
+    with pytest.raises(TemporaryError, match="nobody is there"):
+        initialize_node_sync(llm_config(), journal=tmp_path / "run.jsonl")
+    assert tmp_path / "run.jsonl" not in {fd.resolve() for fd in Path("/proc/self/fd").iterdir()}
 
 
 def test_the_block_releases_however_it_is_left() -> None:

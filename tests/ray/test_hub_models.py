@@ -10,7 +10,7 @@ import pytest
 from nodeinit.config import LLMConfig
 from nodeinit.download.tiny_model import make_tiny_model
 from nodeinit.errors import InitializationFailed
-from nodeinit.node.initializer import initialize_node
+from nodeinit.node.ready import initialize_node
 from nodeinit.ray import RayCluster
 from tests.download.hubs import REPO, TOKEN
 from tests.download.servers.hub import HubServer

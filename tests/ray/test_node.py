@@ -19,8 +19,9 @@ from nodeinit.download.store import Shelf, is_complete
 from nodeinit.errors import InitializationCancelled, InitializationFailed
 from nodeinit.fsm.policy import Backoff, Policy
 from nodeinit.fsm.snapshot import Step
-from nodeinit.node.initializer import NodeInitializer, ReadyNode, initialize_node
+from nodeinit.node.initializer import NodeInitializer
 from nodeinit.node.policy import DEFAULT
+from nodeinit.node.ready import ReadyNode, initialize_node
 from nodeinit.placement.labels import NODE_ID
 from nodeinit.ray import RayCluster
 from tests.ray.conftest import GPUS, on_hosts, run, standing

@@ -67,15 +67,7 @@ class Journal:
         self.path = Path(path)
         self._codec = core.definition.codec
         self._broken: OSError | None = None
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._file = os.open(
-                self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600
-            )
-        except FileExistsError:
-            raise JournalError(
-                f"{self.path}: exists already; a journal belongs to one run, choose another path"
-            ) from None
+        self._file = _created(self.path)
         with contextlib.suppress(OSError):  # some file systems have no locks
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         header = {
@@ -88,7 +80,11 @@ class Journal:
         }
         if self._codec is not None:
             header["ctx"] = self._codec.dump(ctx)
-        self._write(header)
+        try:
+            self._write(header)
+        except OSError as error:
+            os.close(self._file)
+            raise JournalError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def append(self, step: Step) -> None:
         """Write one step. It is with the operating system when this returns."""
@@ -119,6 +115,19 @@ class Journal:
         except OSError as error:
             self._broken = error
             raise
+
+
+def _created(path: Path) -> int:
+    """A new file, open for appending."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    except OSError as error:
+        if os.path.lexists(path):
+            problem = "exists already; a journal belongs to one run, choose another path"
+        else:
+            problem = f"cannot be written: {error.strerror}"
+        raise JournalError(f"{path}: {problem}") from error
 
 
 def dump_step(step: Step, codec: Any = None) -> dict[str, Any]:

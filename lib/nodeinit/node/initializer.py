@@ -1,4 +1,4 @@
-"""The embedding API: hold a machine that brings a node up (`NodeInitializer`), or just call it."""
+"""The embedding API: hold a machine that brings a node up (`NodeInitializer`)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nodeinit.callbacks import CallbackSpec, check_hooks, get_or_create
 from nodeinit.clusters.base import Cluster, Progress
 from nodeinit.config import LLMConfig
-from nodeinit.context import CallbackCtx, ModelFiles
+from nodeinit.context import CallbackCtx
 from nodeinit.errors import InitializationCancelled, InitializationFailed
 from nodeinit.fsm.core import Core
 from nodeinit.fsm.definition import Definition
@@ -24,17 +23,17 @@ from nodeinit.fsm.driver import Driver
 from nodeinit.fsm.events import FINALS, Event, Frame, Occurred, Reason
 from nodeinit.fsm.executor import Executor, ThreadExecutor
 from nodeinit.fsm.explain import explain
-from nodeinit.fsm.hooks import BoundCallback, HookRunner
+from nodeinit.fsm.hooks import HookRunner
 from nodeinit.fsm.journal import Journal, Note
 from nodeinit.fsm.policy import Policy
 from nodeinit.fsm.registry import load_machine
 from nodeinit.fsm.shield import through
 from nodeinit.fsm.snapshot import Snapshot, Step
+from nodeinit.node.binding import bind_callbacks
 from nodeinit.node.notes import Notes
 from nodeinit.node.policy import policy_of
 from nodeinit.node.status import Status, status_of
 from nodeinit.node.subscribers import Subscribers
-from nodeinit.placement.topology import Placement
 
 if TYPE_CHECKING:
     from nodeinit.diagram.run import RunRecord
@@ -178,10 +177,15 @@ class NodeInitializer:
         """Connect to the cluster and start the machine; returns at once."""
         if self._driver is not None:
             raise RuntimeError("a NodeInitializer brings up one node; make another one")
-        if self._cluster is None:
-            self._cluster = await _default_cluster(self._executor)
         if self._journal_path is not None:
             self._journal = Journal(self._journal_path, self._core, self._ctx, self.name)
+        try:
+            if self._cluster is None:
+                self._cluster = await _default_cluster(self._executor)
+        except BaseException:
+            if self._journal is not None:
+                self._journal.close()
+            raise
         codec = self.machine.codec
         self._driver = Driver(
             self._core,
@@ -318,71 +322,6 @@ class NodeInitializer:
         if kind is InitializationFailed and self._driver is not None:
             failure.__cause__ = self._driver.error
         return failure
-
-
-class ReadyNode:
-    """A node that is ready. Release it, or use it as `async with`."""
-
-    def __init__(self, node: NodeInitializer) -> None:
-        self._node = node
-
-    @property
-    def ctx(self) -> CallbackCtx:
-        """The context, with every result."""
-        return self._node.ctx
-
-    @property
-    def model(self) -> ModelFiles:
-        """The model: `model.path` is the directory for the engine, the same on every host."""
-        assert self.ctx.model is not None
-        return self.ctx.model
-
-    @property
-    def placement(self) -> Placement:
-        """Where Ray put the bundles."""
-        assert self.ctx.placement is not None
-        return self.ctx.placement
-
-    @property
-    def node(self) -> NodeInitializer:
-        """The machine under it, for who wants to watch it."""
-        return self._node
-
-    async def release(self) -> None:
-        """Give everything back. Safe to repeat."""
-        await self._node.__aexit__(None, None, None)
-
-    async def __aenter__(self) -> ReadyNode:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.release()
-
-
-async def initialize_node(config: LLMConfig, **options: Any) -> ReadyNode:
-    """Bring a node to READY and return it; `options` are those of `NodeInitializer`.
-
-    Raises `InitializationFailed` with the reason, with nothing left behind. A cancel (or an outer
-    `asyncio.timeout`) releases first, then propagates.
-    """
-    node = NodeInitializer(config, **options)
-    await node.__aenter__()
-    try:
-        await node.wait_for(Frame.READY)
-    except BaseException:
-        await node.__aexit__(None, None, None)
-        raise
-    return ReadyNode(node)
-
-
-def bind_callbacks(specs: Sequence[CallbackSpec], machine: Definition) -> tuple[BoundCallback, ...]:
-    """Make callbacks and check their hooks against a machine; raises `ConfigError`."""
-    bound = []
-    for spec in specs:
-        instance = get_or_create(spec)
-        hooks = frozenset(check_hooks(spec, instance, machine.hooks))
-        bound.append(BoundCallback(spec.name, instance, hooks, spec.raise_error, spec))
-    return tuple(bound)
 
 
 def _name_for(model_id: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from nodeinit.config import LLMConfig
 from nodeinit.context import CallbackCtx, ModelFiles
-from nodeinit.node.initializer import ReadyNode, initialize_node
+from nodeinit.node.ready import ReadyNode, initialize_node
 from nodeinit.placement.topology import Placement
 
 T = TypeVar("T")

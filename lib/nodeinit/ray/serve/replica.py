@@ -19,8 +19,9 @@ from ray import serve
 from nodeinit.config import LLMConfig
 from nodeinit.fsm.events import Frame
 from nodeinit.fsm.registry import load_machine
-from nodeinit.node.initializer import STANDARD, NodeInitializer, ReadyNode
+from nodeinit.node.initializer import STANDARD, NodeInitializer
 from nodeinit.node.policy import policy_of
+from nodeinit.node.ready import ReadyNode
 from nodeinit.node.status import Status, StatusReason
 from nodeinit.ray import posts
 from nodeinit.ray.posts import Posted

@@ -13,7 +13,7 @@ from ray.serve._private.http_util import ASGIAppReplicaWrapper
 from starlette.requests import Request
 
 from nodeinit.config import LLMConfig
-from nodeinit.node.initializer import ReadyNode
+from nodeinit.node.ready import ReadyNode
 from nodeinit.ray.serve import probe
 from nodeinit.ray.serve.modes import Mode, NotReady
 from nodeinit.ray.serve.replica import ReplicaNode
