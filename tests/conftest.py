@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nodeinit.errors import JournalError, NodeInitError
-from nodeinit.fsm.journal import read_journal, replay
 from nodeinit.fsm.registry import load_machine
+from nodeinit.fsm.replay import read_journal, replay
 from tests.shared_ray import STANDARD
 
 if TYPE_CHECKING:

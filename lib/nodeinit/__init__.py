@@ -24,9 +24,9 @@ if TYPE_CHECKING:
         TemporaryError,
     )
     from nodeinit.fsm.definition import Definition, Edge, Phase
-    from nodeinit.fsm.journal import replay
     from nodeinit.fsm.policy import Policy
     from nodeinit.fsm.registry import load_machine
+    from nodeinit.fsm.replay import replay
     from nodeinit.node.initializer import NodeInitializer
     from nodeinit.node.ready import ReadyNode, initialize_node
     from nodeinit.node.sync import initialize_node_sync
@@ -69,9 +69,9 @@ _HOMES = {
     "context": ("CallbackCtx", "NodeModelDownloadable"),
     "errors": tuple(n for n in __all__ if n.endswith(("Error", "Failed", "Cancelled"))),
     "fsm.definition": ("Definition", "Edge", "Phase"),
-    "fsm.journal": ("replay",),
     "fsm.policy": ("Policy",),
     "fsm.registry": ("load_machine",),
+    "fsm.replay": ("replay",),
     "node.initializer": ("NodeInitializer",),
     "node.ready": ("ReadyNode", "initialize_node"),
     "node.sync": ("initialize_node_sync",),

@@ -9,8 +9,9 @@ import pytest
 from diagrams import make, runs
 
 from nodeinit.diagram.files import check
-from nodeinit.fsm.journal import digest, read_journal
+from nodeinit.fsm.journal import digest
 from nodeinit.fsm.registry import machines
+from nodeinit.fsm.replay import read_journal
 from nodeinit_machines.node_init import NODE_INIT
 
 DIAGRAMS = Path(__file__).parents[2] / "diagrams"

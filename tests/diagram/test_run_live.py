@@ -27,7 +27,7 @@ from nodeinit.diagram.live import Follower, LivePage
 from nodeinit.diagram.live.server import MOST_LISTENERS, PageServer
 from nodeinit.diagram.run import RunRecord, read_run
 from nodeinit.errors import ConfigError, JournalError
-from nodeinit.fsm.journal import is_written
+from nodeinit.fsm.replay import is_written
 from tests.diagram import run_journals as scripts
 from tests.diagram.browser import browser, needs_browser
 from tests.diagram.test_run_pictures import hostile_run

@@ -18,8 +18,9 @@ from nodeinit.errors import JournalError, PermanentError, TemporaryError
 from nodeinit.fsm.driver import Driver
 from nodeinit.fsm.events import FINALS, Event, Occurred
 from nodeinit.fsm.explain import explain, phase_seconds
-from nodeinit.fsm.journal import dump_policy, load_policy, replay
+from nodeinit.fsm.journal import dump_policy, load_policy
 from nodeinit.fsm.policy import Backoff, PhasePolicy, Policy
+from nodeinit.fsm.replay import replay
 from nodeinit.testing.virtual_time import run_virtual
 from tests.fsm.small import SMALL, Ctx, World, driver, path, small
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from nodeinit.fsm.events import FINALS, Frame
-from nodeinit.fsm.journal import replay
+from nodeinit.fsm.replay import replay
 from nodeinit.testing.virtual_time import VirtualLoop
 from tests.node.promise import NODE_INIT, Act, Scenario, SimFault, run
 from tests.node.scenarios import corpus, scenarios

@@ -16,7 +16,7 @@ from nodeinit.errors import ConfigError, JournalError
 
 if TYPE_CHECKING:
     from nodeinit.fsm.definition import Definition
-    from nodeinit.fsm.journal import Replay
+    from nodeinit.fsm.replay import Replay
 
 
 @click.command(cls=Command)
@@ -47,8 +47,8 @@ def replay(journal: Path, callback: str | None, machine: str | None, as_json: bo
 
 def replayed(journal: Path, machine: str | None) -> tuple[Definition, Replay]:
     """The machine of a journal, the one named unless that is `None`, and what the journal tells."""
-    from nodeinit.fsm.journal import read_journal
-    from nodeinit.fsm.journal import replay as take_again
+    from nodeinit.fsm.replay import read_journal
+    from nodeinit.fsm.replay import replay as take_again
 
     header, _, torn = read_journal(journal)
     if not header:

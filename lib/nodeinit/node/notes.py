@@ -83,7 +83,9 @@ class Notes:
         if last is not None and not self._telling(report, last[1], now - last[0]):
             return
         self._last[report.node_id] = now, report
-        told = attrs.asdict(report, filter=lambda _, value: value not in ("", 0.0, None))
+        left = None if report.left is None else round(report.left, 3)
+        exact = attrs.evolve(report, rate=round(report.rate), left=left)  # an estimate needs no more
+        told = attrs.asdict(exact, filter=lambda _, value: value not in ("", 0.0, None))
         self.keep("progress", {"node_id": report.node_id, "done": 0, "total": 0, **told})
 
     def _telling(self, report: Progress, last: Progress, passed: float) -> bool:

@@ -13,8 +13,8 @@ import attrs
 
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.errors import JournalError
-from nodeinit.fsm.journal import Replaying, check_header, is_written, read_line
 from nodeinit.fsm.registry import load_machine
+from nodeinit.fsm.replay import Replaying, check_header, is_written, read_line
 
 if TYPE_CHECKING:
     from nodeinit.fsm.definition import Definition

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.errors import JournalError
-from nodeinit.fsm.journal import read_journal, replay
 from nodeinit.fsm.registry import load_machine
+from nodeinit.fsm.replay import read_journal, replay
 
 if TYPE_CHECKING:
     from nodeinit.fsm.definition import Definition

@@ -11,8 +11,9 @@ import attrs
 
 from nodeinit.fsm.events import FINALS
 from nodeinit.fsm.explain import explain
-from nodeinit.fsm.journal import Note, Replay, load_policy
+from nodeinit.fsm.journal import Note, load_policy
 from nodeinit.fsm.policy import Policy
+from nodeinit.fsm.replay import Replay
 from nodeinit.fsm.snapshot import Snapshot, Step
 
 if TYPE_CHECKING:
