@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nodeinit import InitializationFailed, NodeInitializer
+from nodeinit import CallbackCtx, InitializationFailed, NodeInitializer
 from nodeinit.clusters.simulated import SimFault
 from nodeinit.diagram.live import Follower, LivePage
 from nodeinit.diagram.live.server import MOST_LISTENERS, PageServer
@@ -290,18 +290,26 @@ def test_what_goes_wrong_with_a_page_hurts_nobody(
 
 
 def bring_up(
-    path: Path | None, faults: list[SimFault], look: Callable[[LivePage, NodeInitializer], Any]
+    path: Path | None,
+    faults: list[SimFault],
+    look: Callable[[LivePage, threading.Event], Any],
+    callback: Any = None,
 ) -> None:
-    """A node in real time with a page that follows it; `look` is called in a thread beside it."""
+    """A node in real time with a page that follows it; `look` is called in a thread beside it.
+
+    The node starts when `look` sets the event: a browser is open whenever it likes.
+    """
 
     async def main() -> None:
         sim = scripts.cluster(bandwidth=1e10, faults=faults)
-        node = NodeInitializer(scripts.config(), cluster=sim, name="live", policy=scripts.PATIENT)
+        config = scripts.config(callback=callback)
+        node = NodeInitializer(config, cluster=sim, name="live", policy=scripts.PATIENT)
         page = LivePage(node.record, path)
         node.subscribe(lambda _: page.touch())
         try:
-            looking = asyncio.ensure_future(asyncio.to_thread(look, page, node))
-            await asyncio.sleep(0.2)
+            opened = threading.Event()
+            looking = asyncio.ensure_future(asyncio.to_thread(look, page, opened))
+            assert await asyncio.to_thread(opened.wait, 60)
             async with node:
                 try:
                     await node.wait_for("ready")
@@ -317,17 +325,25 @@ def bring_up(
 @needs_browser
 def test_a_browser_follows_a_run_to_ready(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
+    watched = threading.Event()
+
+    class WaitsForTheBrowser:
+        def on_before_placement(self, ctx: CallbackCtx) -> None:
+            assert watched.wait(60)
+
     with browser() as seen:
 
-        def look(page: LivePage, _node: NodeInitializer) -> None:
+        def look(page: LivePage, opened: threading.Event) -> None:
             seen.open(str(page.url))
             seen.until("document.querySelector('#live').textContent === 'live'")
+            opened.set()
             seen.until("document.querySelector('.state')?.textContent === 'download'")
             seen.until("document.querySelector('progress')?.value > 0")
+            watched.set()
             seen.until("document.querySelector('.state').textContent === 'ready'")
             assert seen.see("document.title") == "ready: live"
 
-        bring_up(path, [], look)
+        bring_up(path, [], look, WaitsForTheBrowser())
         seen.until("document.querySelector('.state').textContent === 'released'")
         seen.until("document.querySelector('#live').hidden")
         served = seen.see("document.querySelector('main').innerText")
@@ -347,8 +363,9 @@ def test_a_browser_that_cannot_listen_asks_and_sees_why_a_run_failed(tmp_path: P
     with browser() as seen:
         seen.call("Page.addScriptToEvaluateOnNewDocument", source="delete window.EventSource")
 
-        def look(page: LivePage, _node: NodeInitializer) -> None:
+        def look(page: LivePage, opened: threading.Event) -> None:
             seen.open(str(page.url))
+            opened.set()
             seen.until("document.querySelector('.state')?.textContent === 'failed'")
             assert "reserve failed for good" in seen.see("document.querySelector('h1').innerText")
 
