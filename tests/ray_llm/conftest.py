@@ -138,10 +138,11 @@ def hosts(cluster: RayCluster) -> list[str]:
 
 @pytest.fixture
 def nothing_left(hosts: list[str], tmp_path: Path) -> Iterator[None]:
-    """After each test: no group, no note of ours, and nobody uses or stages a model."""
-    before = left.groups()
+    """After each test: no group or GPU, no note of ours, and nobody uses or stages a model."""
+    before, free = left.groups(), left.free_gpus(hosts)
     yield
     assert left.settles(left.groups, before) == before
+    assert left.settles(lambda: left.free_gpus(hosts), free) == free
     assert left.settles(left.notes, []) == []
     assert left.settles(lambda: left.users(tmp_path / "store"), []) == []
 

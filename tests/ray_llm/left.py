@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nodeinit.download.catalogue import catalogue
-from nodeinit.ray import group_notes, group_rows, owners, records
+from nodeinit.placement.topology import UNIT
+from nodeinit.ray import group_notes, group_rows, hosts, owners, records
 
 MARK = "NODEINIT_TEST_RAY"
 """A variable that every process of the tests' Ray has inherited, whoever its parent is now."""
@@ -41,6 +42,12 @@ def newer(mark: str, before: frozenset[int]) -> dict[int, str]:
 def groups() -> list[str]:
     """The names of the live placement groups."""
     return [row.name for row in group_rows.LiveRows().read()]
+
+
+def free_gpus(node_ids: list[str]) -> dict[str, float]:
+    """How many GPUs are free on hosts that are there."""
+    free = hosts.free_on(node_ids)
+    return {node_id: amounts.get("GPU", 0) / UNIT for node_id, amounts in free.items()}
 
 
 def notes() -> list[str]:

@@ -133,6 +133,15 @@ def test_p1_looking_at_the_callback_reserves_nothing(
         assert left.settles(left.groups, []) == []
 
 
+def test_looking_costs_no_gpu_though_ray_made_a_group_for_it(
+    hosts: list[str], tiny: Path, store: Path
+) -> None:
+    # A group that is removed at once leaks one time in sixteen (`nothing_left` counts the GPUs).
+    with running(hosts[0]) as actor:
+        for _ in range(20):
+            ray.get(actor.only_looks.remote(for_gpus(tiny, store, **tp(2))))
+
+
 def test_p2_p7_without_a_group_an_impossible_request_is_explained_at_once(
     hosts: list[str], tiny: Path, store: Path
 ) -> None:

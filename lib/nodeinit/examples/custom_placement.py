@@ -24,6 +24,7 @@ and in the config:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import attrs
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
@@ -77,6 +78,9 @@ class OwnGroup:
         """Give the group back. Safe to repeat."""
         group, self.group = self.group, None
         if group is not None:
+            # One that is removed while Ray is placing it can cost its GPUs for good.
+            with contextlib.suppress(Exception):  # somebody else removed it
+                group.wait(1)
             remove_placement_group(group)
 
 

@@ -23,6 +23,7 @@ and in the config:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import uuid
 from pathlib import Path
@@ -82,6 +83,9 @@ class FullCustom:
             ray.wait(copies, num_returns=len(copies), timeout=10)  # they clean up after themselves
         group, self.group = self.group, None
         if group is not None:
+            # One that is removed while Ray is placing it can cost its GPUs for good.
+            with contextlib.suppress(Exception):  # somebody else removed it
+                group.wait(1)
             remove_placement_group(group)
 
 

@@ -84,7 +84,8 @@ class Notes:
             return
         self._last[report.node_id] = now, report
         left = None if report.left is None else round(report.left, 3)
-        exact = attrs.evolve(report, rate=round(report.rate), left=left)  # an estimate needs no more
+        # An estimate needs no more.
+        exact = attrs.evolve(report, rate=round(report.rate), left=left)
         told = attrs.asdict(exact, filter=lambda _, value: value not in ("", 0.0, None))
         self.keep("progress", {"node_id": report.node_id, "done": 0, "total": 0, **told})
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 
@@ -38,6 +39,12 @@ class _Leaving:
     row: Row
     held: Amounts
     before: Amounts
+
+
+def remove_from_any_thread(group_id: str) -> None:
+    """Remove a group as `Removals` does, blocking, also where an event loop runs."""
+    with ThreadPoolExecutor(1, "nodeinit-removal") as thread:
+        thread.submit(asyncio.run, Removals(asyncio.to_thread).remove(group_id)).result()
 
 
 class Removals:

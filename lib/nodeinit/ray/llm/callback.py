@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ray.llm._internal.common.callbacks.base import CallbackBase
-from ray.util import get_current_placement_group, remove_placement_group
+from ray.util import get_current_placement_group
 
 from nodeinit.callbacks import CallbackSpec
 from nodeinit.config import LLMConfig, convert
@@ -29,12 +29,14 @@ from nodeinit.fsm.registry import load_machine
 from nodeinit.node.initializer import STANDARD, NodeInitializer
 from nodeinit.node.policy import policy_of
 from nodeinit.placement.request import PlacementRequest
+from nodeinit.ray.groups import id_of
 from nodeinit.ray.llm import budget, group, handover
 from nodeinit.ray.llm.background import Background
 from nodeinit.ray.llm.naming import journal_in_session, node_name
 from nodeinit.ray.llm.probe import upstream
 from nodeinit.ray.llm.startable import check_startable
 from nodeinit.ray.llm.supported import check_supported
+from nodeinit.ray.removal import remove_from_any_thread
 
 log = logging.getLogger("nodeinit.ray.llm")
 # Ray shows what every library has to say, and this one has something to say at each step.
@@ -203,12 +205,13 @@ def _only_ours(given: dict[str, Any], llm_config: Any, serves: Any) -> dict[str,
 
     For a caller without a placement group it has reserved one, which would be held beside ours, and
     by everybody who only looks at the callback. And it has written the tokens of this process into
-    the config, for everybody to read.
+    the config, for everybody to read. A group that is removed as soon as it was made can cost its
+    GPUs for good, so it is given the time to be placed.
     """
     given["runtime_env"] = copy.deepcopy(given.get("runtime_env"))
     engine_config = llm_config.get_engine_config()
     if serves is None and given.get("placement_group") is not None:
-        remove_placement_group(given.pop("placement_group"))
+        remove_from_any_thread(id_of(given.pop("placement_group")))
         shut_down = getattr(getattr(engine_config, "accelerator", None), "shutdown", None)
         if shut_down is not None:  # of a TPU slice
             shut_down()
