@@ -50,6 +50,15 @@ def free_gpus(node_ids: list[str]) -> dict[str, float]:
     return {node_id: amounts.get("GPU", 0) / UNIT for node_id, amounts in free.items()}
 
 
+def fewer(before: dict[str, float], now: dict[str, float]) -> dict[str, str]:
+    """The hosts on which fewer are free than before."""
+    return {
+        node_id: f"{now.get(node_id, 0):g} of {count:g}"
+        for node_id, count in before.items()
+        if now.get(node_id, 0) < count
+    }
+
+
 def notes() -> list[str]:
     """What nodeinit has noted on the cluster as held; what a replica said last of itself may stay."""
     return [key for key in records.under("") if not key.startswith("serving/")]

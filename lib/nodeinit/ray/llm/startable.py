@@ -57,7 +57,7 @@ def check_startable(
             f"the engine cannot start in the placement group {group_id}: "
             f"{type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
-    ray.cancel(started, force=True)
+    ray.cancel(started)  # by force it could hit what its process runs next
     raise PermanentError(
         f"the engine cannot start: a task with {listed} was not run in the placement group "
         f"{group_id} within {patience:g} s; a bundle must have room for it"
