@@ -114,8 +114,12 @@ def test_own_group_is_reserved_after_the_download_and_handed_over(
             assert row is not None and row.state == "CREATED"
             assert row.node_ids == (hosts[1], hosts[1])  # with the engine, which is the replica's
             assert got["group"] != group.id.hex()
-        # It ends with the replica, whoever ends that.
+        # It ends with the replica, whoever ends that; its successor clears away the note of it.
         assert left.settles(left.groups, ["SERVE_REPLICA::a"]) == ["SERVE_REPLICA::a"]
+        (note,) = left.notes()
+        with running(group) as actor:
+            start(actor, given)
+            assert note not in left.notes()
     left.sweep_notes_of_the_dead()
 
 

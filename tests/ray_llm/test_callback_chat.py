@@ -77,6 +77,30 @@ def test_a_plain_config_with_the_callback_answers_and_leaves_nothing(
     assert not [log for log in logs() if TOKEN in log.read_text(errors="replace")]
 
 
+def test_an_engine_answers_in_a_group_that_the_node_reserved_itself(
+    serving: Serving, web: Model, tmp_path: Path
+) -> None:
+    from ray import serve
+    from ray.serve.llm import build_openai_app
+
+    config = llm_config(
+        web.url,
+        callback_config={
+            "callback_class": "nodeinit.ray.llm:NodeInitCallback",
+            "callback_kwargs": {"own_group": True, "journal": str(tmp_path / "journals")},
+        },
+    )
+    serve.run(build_openai_app({"llm_configs": [config]}), name="own", route_prefix="/")
+
+    serves, ours = sorted(group_rows.LiveRows().read(), key=lambda row: row.name)
+    assert serves.name.startswith("SERVE_REPLICA::own") and ours.name.startswith("tiny-")
+    assert chat.complete(serving.url, "tiny")["usage"]["completion_tokens"] == 4
+    serve.delete("own")
+    assert left.settles(left.groups, []) == []
+    left.sweep_notes_of_the_dead()
+    nothing_is_left(serving)
+
+
 def logs() -> list[Path]:
     """All log files of this Ray."""
     from ray._private import worker

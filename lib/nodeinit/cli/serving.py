@@ -105,6 +105,8 @@ class _Session:
 
     async def run(self) -> Served:
         from nodeinit.ray.llm import board, serving
+        from nodeinit.ray.llm.naming import kin
+        from nodeinit.ray.tidying import GROUPS, tidy
 
         keep = arrived = False
         try:
@@ -124,6 +126,8 @@ class _Session:
         finally:
             if not keep:
                 await self._call(self._give_back, serving, arrived)
+                for model in self._given:  # replicas are killed: they cannot erase their notes
+                    await tidy(kin(model.model_id), GROUPS)
             for name in self._wanted.names if self._deployed else ():
                 await self._call(board.clear, name)
 

@@ -18,6 +18,8 @@ from nodeinit.fsm.shield import through
 from nodeinit.node.initializer import NodeInitializer
 from nodeinit.node.sync import LoopThread
 from nodeinit.ray.llm import board
+from nodeinit.ray.llm.naming import kin
+from nodeinit.ray.tidying import GROUPS, tidy
 from nodeinit.telemetry import observe
 
 Check: TypeAlias = Callable[[NodeInitializer], None]
@@ -73,6 +75,7 @@ class Background:
 
     async def _up(self) -> None:
         node = self._make()
+        await tidy(kin(node.config.model_id), GROUPS)
         observe(node)
         self.node = await node.__aenter__()
         try:

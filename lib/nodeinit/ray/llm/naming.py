@@ -12,8 +12,13 @@ from ray._private import worker
 
 def node_name(model_id: str) -> str:
     """A name that a person finds again in Serve: of the model and the replica, unique."""
+    return f"{kin(model_id)}{_replica() or uuid.uuid4().hex[:8]}"
+
+
+def kin(model_id: str) -> str:
+    """What the names of all nodes of a model begin with."""
     slug = re.sub(r"[^a-zA-Z0-9]+", "-", model_id).strip("-").lower()[:40] or "node"
-    return f"{slug}-{_replica() or uuid.uuid4().hex[:8]}"
+    return f"{slug}-"
 
 
 def _replica() -> str | None:

@@ -27,7 +27,7 @@ from nodeinit.ray import posts
 from nodeinit.ray.posts import Posted
 from nodeinit.ray.serve.adopting import adopting
 from nodeinit.ray.serve.modes import NotReady, ReplicaFailed
-from nodeinit.ray.serve.tidying import GROUPS, tidy
+from nodeinit.ray.tidying import GROUPS, tidy
 from nodeinit.redact import redact_text
 from nodeinit.telemetry import observe
 

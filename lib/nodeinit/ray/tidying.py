@@ -1,4 +1,4 @@
-"""What replicas of a deployment left that were killed: their successor clears it away.
+"""What replicas of a model left that were killed: their successor clears it away.
 
 Groups at once, since it may need what they hold. Fetches not before it has its own files: what was
 half-fetched on its hosts it takes up and goes on from.
@@ -15,7 +15,7 @@ from nodeinit.ray.cluster import RayCluster
 from nodeinit.ray.group_rows import LiveRows
 from nodeinit.ray.leftovers import Kind, leftovers
 
-log = logging.getLogger("nodeinit.ray.serve")
+log = logging.getLogger("nodeinit.ray")
 
 GROUPS = (Kind.GROUP, Kind.NOTE)
 _WITHIN = 25.0  # seconds; a host that does not answer is left to `nodeinit doctor --sweep`
