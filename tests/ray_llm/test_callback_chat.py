@@ -89,6 +89,7 @@ def test_an_engine_answers_in_a_group_that_the_node_reserved_itself(
             "callback_class": "nodeinit.ray.llm:NodeInitCallback",
             "callback_kwargs": {"own_group": True, "journal": str(tmp_path / "journals")},
         },
+        experimental_configs={"nodeinit": {"store": str(tmp_path / "store")}},
     )
     serve.run(build_openai_app({"llm_configs": [config]}), name="own", route_prefix="/")
 
