@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodeinit.diagram.plan import Planned, plan_svg
-from nodeinit.diagram.plan.style import SIZES
 from nodeinit.diagram.plan.text import fitted, shown, width, wrapped
+from nodeinit.diagram.sheets import SIZES
 from nodeinit.placement.batch import plan_all
 from nodeinit.placement.replicas import Replica
 from nodeinit.placement.request import PlacementRequest

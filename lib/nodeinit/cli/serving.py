@@ -126,8 +126,8 @@ class _Session:
         finally:
             if not keep:
                 await self._call(self._give_back, serving, arrived)
-                for model in self._given:  # replicas are killed: they cannot erase their notes
-                    await tidy(kin(model.model_id), GROUPS)
+                # Replicas are killed: they cannot erase their notes.
+                await tidy(tuple(kin(model.model_id) for model in self._given), GROUPS)
             for name in self._wanted.names if self._deployed else ():
                 await self._call(board.clear, name)
 

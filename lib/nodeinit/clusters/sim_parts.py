@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import attrs
 
 from nodeinit.download.manifest import Manifest, ManifestFile
 from nodeinit.errors import PermanentError, TemporaryError
 from nodeinit.frozen import FrozenMap
-from nodeinit.placement.topology import Bundle, ClusterSnapshot, Group, Host, fixed
+from nodeinit.placement.topology import (
+    Bundle,
+    ClusterSnapshot,
+    Group,
+    Host,
+    PlacedBundle,
+    Placement,
+    fixed,
+)
 
 
 @attrs.frozen
@@ -99,6 +107,39 @@ def seen(host: Host, held: tuple[Bundle, ...], alive: bool) -> Host:
 def snapshot_of(hosts: tuple[Host, ...], groups: tuple[Group, ...]) -> ClusterSnapshot:
     """The snapshot of these; equal ones are the same object."""
     return ClusterSnapshot(hosts, groups)
+
+
+def view_of(
+    hosts: Iterable[Host],
+    groups: Collection[SimGroup],
+    unseen: Iterable[SimGroup],
+    dead: Collection[str],
+) -> ClusterSnapshot:
+    """What Ray believes of hosts with these groups on them; `unseen` ones hold, but are not told."""
+    holding = [*groups, *unseen]
+    found = []
+    for host in hosts:
+        held = tuple(
+            bundle
+            for group in holding
+            for bundle, at in zip(group.bundles, group.node_ids, strict=True)
+            if at == host.node_id
+        )
+        found.append(seen(host, held, host.node_id not in dead))
+    told = (Group(g.id, g.name, g.state, g.bundles, g.strategy, _assigned(g)) for g in groups)
+    return snapshot_of(tuple(found), tuple(told))
+
+
+def placement_of(group: SimGroup, *, adopted: bool) -> Placement:
+    """Where a group stands that has its place."""
+    places = enumerate(zip(group.bundles, group.node_ids, strict=True))
+    bundles = tuple(PlacedBundle(i, node_id, bundle.units()) for i, (bundle, node_id) in places)
+    return Placement(group.id, group.name, group.strategy, group.state, bundles, adopted)
+
+
+def _assigned(group: SimGroup) -> tuple[str | None, ...]:
+    """The host of each bundle, as Ray's table has it."""
+    return group.node_ids if all(group.node_ids) else tuple(at or None for at in group.node_ids)
 
 
 SIM_MANIFEST = Manifest(

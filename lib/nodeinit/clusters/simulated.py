@@ -22,9 +22,9 @@ from nodeinit.clusters.sim_parts import (
     SimFault,
     SimGroup,
     SimHost,
-    seen,
+    placement_of,
     sim_host,
-    snapshot_of,
+    view_of,
 )
 from nodeinit.clusters.sim_policy import deal
 from nodeinit.clusters.sim_reserve import placed
@@ -37,9 +37,7 @@ from nodeinit.fsm.shield import through
 from nodeinit.placement.topology import (
     Bundle,
     ClusterSnapshot,
-    Group,
     Host,
-    PlacedBundle,
     Placement,
     PlacementPlan,
 )
@@ -147,7 +145,7 @@ class SimCluster:
         try:
             await placed(self.gcs, group, plan, self.now)
             await asyncio.sleep(self._latency)
-            return self._placement(group, adopted=False)
+            return placement_of(group, adopted=False)
         except BaseException:
             # Not at once: a group that is removed while Ray places it may leak.
             await through(self.gcs.give_back(group))
@@ -174,7 +172,7 @@ class SimCluster:
             if found is None:
                 raise PermanentError(f"there is no placement group {group!r} on this cluster")
             if found.state == CREATED:
-                return self._placement(found, adopted=True)
+                return placement_of(found, adopted=True)
             await self.gcs.change()
 
     async def remove(self, name: str) -> None:
@@ -275,21 +273,8 @@ class SimCluster:
     # -- inside ----------------------------------------------------------------------------------
 
     def _view(self) -> ClusterSnapshot:
-        hosts = []
-        holding = [*self.groups.values(), *self.gcs.unseen]
-        for node_id, sim in self.hosts.items():
-            held = tuple(
-                bundle
-                for group in holding
-                for bundle, at in zip(group.bundles, group.node_ids, strict=True)
-                if at == node_id
-            )
-            hosts.append(seen(sim.host, held, node_id not in self.gcs.dead))
-        groups = tuple(
-            Group(g.id, g.name, g.state, g.bundles, g.strategy, _assigned(g))
-            for g in self.groups.values()
-        )
-        return snapshot_of(tuple(hosts), groups)
+        hosts = [sim.host for sim in self.hosts.values()]
+        return view_of(hosts, self.groups.values(), self.gcs.unseen, self.gcs.dead)
 
     async def _enter(self, op: str) -> SimFault | None:
         """Count a call, take its time, and let its fault happen."""
@@ -335,17 +320,3 @@ class SimCluster:
         revision = job.manifest.revision
         self.hosts[node_id].published |= {(revision, file.path) for file in files}
         self.staging.pop(job.name, None)
-
-    def _placement(self, group: SimGroup, *, adopted: bool) -> Placement:
-        bundles = tuple(
-            PlacedBundle(index, node_id, bundle.units())
-            for index, (bundle, node_id) in enumerate(
-                zip(group.bundles, group.node_ids, strict=True)
-            )
-        )
-        return Placement(group.id, group.name, group.strategy, group.state, bundles, adopted)
-
-
-def _assigned(group: SimGroup) -> tuple[str | None, ...]:
-    """The host of each bundle, as Ray's table has it."""
-    return group.node_ids if all(group.node_ids) else tuple(at or None for at in group.node_ids)

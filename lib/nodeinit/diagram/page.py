@@ -14,7 +14,7 @@ from html import escape
 from typing import NewType
 
 from nodeinit.diagram.names import visible
-from nodeinit.diagram.plan.style import FONT
+from nodeinit.diagram.sheets import FONT
 
 Markup = NewType("Markup", str)
 """HTML that is safe to put on a page: text of users in it has been escaped."""

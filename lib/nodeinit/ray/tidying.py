@@ -21,8 +21,10 @@ GROUPS = (Kind.GROUP, Kind.NOTE)
 _WITHIN = 25.0  # seconds; a host that does not answer is left to `nodeinit doctor --sweep`
 
 
-async def tidy(prefix: str, kinds: Collection[Kind] = tuple(Kind)) -> None:
+async def tidy(prefix: str | tuple[str, ...], kinds: Collection[Kind] = tuple(Kind)) -> None:
     """Clear away what is left of nodes whose names begin so and whose process is no more.
+
+    `prefix` may be several.
 
     Raises nothing: what stays is logged, and found again by the doctor.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeinit.diagram.plan.style import BOLD, FONT, SIZES
+from nodeinit.diagram import sheets
 
 ROOT = "nodeinit-machine"
 """The class of a picture as a whole."""
@@ -55,32 +55,18 @@ _MONO = "ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace"
 
 
 def sheet(compared: bool = False) -> str:
-    """The style sheet, if `compared` also for what became of things.
-
-    All of it holds within a picture only, so that one can be inlined.
-    """
-    font = [("text", f"font-family:{FONT};white-space:pre")]
-    for kind, size in SIZES.items():
-        weight = ";font-weight:600" if kind in BOLD else ""
-        font.append((f".{kind}", f"font-size:{size:g}px{weight}"))
-    font += [(".event", "font-weight:600"), ("path", "fill:none;stroke-width:1.6")]
-    font += [
+    """The style sheet, if `compared` also for what became of things."""
+    lines = [(".event", "font-weight:600"), ("path", "fill:none;stroke-width:1.6")]
+    lines += [
         (".to-wait path,.to-undo path", "stroke-dasharray:6 3"),
         (".code", f"font-family:{_MONO}"),
     ]
-    font += [(".faint", "opacity:.4"), (".taken path", "stroke-width:2.6")]
-    font += [(".now rect", "stroke-width:3.5"), (".when", "font-weight:600")]
-    font += [(".label", "paint-order:stroke;stroke-width:4;stroke-linejoin:round")]
-    font += [(".head", "stroke:none;stroke-dasharray:none"), (".twice", "fill:none")]
-    font += _COMPARED if compared else ()
-    light = [_rule(*rule) for rule in (*font, *_rules(0, compared))]
-    dark = [_rule(*rule) for rule in _rules(1, compared)]
-    return "\n".join([*light, "@media (prefers-color-scheme:dark){", *dark, "}"])
-
-
-def _rule(selectors: str, body: str) -> str:
-    scoped = ",".join(f".{ROOT} {selector}" for selector in selectors.split(","))
-    return f"{scoped}{{{body}}}"
+    lines += [(".faint", "opacity:.4"), (".taken path", "stroke-width:2.6")]
+    lines += [(".now rect", "stroke-width:3.5"), (".when", "font-weight:600")]
+    lines += [(".label", "paint-order:stroke;stroke-width:4;stroke-linejoin:round")]
+    lines += [(".head", "stroke:none;stroke-dasharray:none"), (".twice", "fill:none")]
+    lines += _COMPARED if compared else ()
+    return sheets.sheet(ROOT, lines, _rules(0, compared), _rules(1, compared))
 
 
 def _rules(theme: int, compared: bool) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from nodeinit.diagram.plan.text import fitted, width, wrapped
 from nodeinit.fsm.policy import Policy
 
 NAME, NOTE = 12.0, 11.0
-"""The sizes of a card's name and of all other text, in pixels, as in `plan.style.SIZES`."""
+"""The sizes of a card's name and of all other text, in pixels, as in `sheets.SIZES`."""
 
 LINE = 15.0
 """From one line of text to the next."""

@@ -8,8 +8,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 import attrs
 
-from nodeinit.diagram.plan.style import SIZES
 from nodeinit.diagram.plan.text import shown
+from nodeinit.diagram.sheets import SIZES
 
 
 @attrs.frozen

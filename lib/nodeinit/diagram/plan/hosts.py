@@ -9,7 +9,7 @@ import attrs
 
 from nodeinit.diagram.plan.canvas import Box, Canvas, number
 from nodeinit.diagram.plan.cells import Cell, Cells, count
-from nodeinit.diagram.plan.style import SIZES, hue
+from nodeinit.diagram.plan.style import hue
 from nodeinit.diagram.plan.text import fitted, width
 from nodeinit.diagram.plan.tiles import (
     Pill,
@@ -21,6 +21,7 @@ from nodeinit.diagram.plan.tiles import (
     tray_of,
 )
 from nodeinit.diagram.plan.tips import Tips
+from nodeinit.diagram.sheets import SIZES
 from nodeinit.placement.topology import Host
 
 IN_A_ROW = 8

@@ -8,10 +8,11 @@ import attrs
 
 from nodeinit.diagram.plan.canvas import Box, Canvas
 from nodeinit.diagram.plan.cells import UNKNOWN, Cells, Slot
-from nodeinit.diagram.plan.style import SIZES, hue
+from nodeinit.diagram.plan.style import hue
 from nodeinit.diagram.plan.text import fitted
 from nodeinit.diagram.plan.tiles import draw_mark
 from nodeinit.diagram.plan.words import amounts, several
+from nodeinit.diagram.sheets import SIZES
 from nodeinit.placement.planned import Planned
 from nodeinit.placement.replicas import Replica
 from nodeinit.placement.topology import Bundle, Host, PlacementPlan

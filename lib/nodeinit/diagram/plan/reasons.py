@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import attrs
 
 from nodeinit.diagram.plan.canvas import Box, Canvas
-from nodeinit.diagram.plan.style import SIZES
 from nodeinit.diagram.plan.text import wrapped
 from nodeinit.diagram.plan.words import refusals
+from nodeinit.diagram.sheets import SIZES
 from nodeinit.placement.planned import Planned
 
 MOST = 6

@@ -1,19 +1,10 @@
-"""The colours and sizes of a drawing, for a light and for a dark page.
-
-Plain rules and no variables: the programs that turn an SVG into another format know no variables.
-"""
+"""The colours of a drawing of a plan, for a light and for a dark page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-SIZES = {"h1": 18, "h2": 13, "name": 12, "note": 11, "rank": 11.5, "tiny": 9}
-"""The kinds of text and their sizes in pixels."""
-
-BOLD = {"h1", "h2", "name", "rank"}
-
-FONT = "system-ui,-apple-system,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif"
-"""The fonts of all drawings."""
+from nodeinit.diagram import sheets
 
 # Hues that are told apart with any kind of colour vision where they stand beside each other; what
 # cells hold is written in them too. Of each: fill, line and text, on light and on dark.
@@ -66,19 +57,8 @@ def hue(place: int) -> str:
 
 
 def sheet() -> str:
-    """The style sheet. All of it holds within a drawing only, so that one can be inlined."""
-    font = [("text", f"font-family:{FONT};white-space:pre")]
-    for kind, size in SIZES.items():
-        weight = ";font-weight:600" if kind in BOLD else ""
-        font.append((f".{kind}", f"font-size:{size:g}px{weight}"))
-    light = [_rule(*rule) for rule in (*font, *_rules(_LIGHT, 0))]
-    dark = [_rule(*rule) for rule in _rules(_DARK, 1)]
-    return "\n".join([*light, "@media (prefers-color-scheme:dark){", *dark, "}"])
-
-
-def _rule(selectors: str, body: str) -> str:
-    scoped = ",".join(f".{ROOT} {selector}" for selector in selectors.split(","))
-    return f"{scoped}{{{body}}}"
+    """The style sheet."""
+    return sheets.sheet(ROOT, (), _rules(_LIGHT, 0), _rules(_DARK, 1))
 
 
 def _rules(c: dict[str, str], theme: int) -> Iterator[tuple[str, str]]:

@@ -10,10 +10,11 @@ from nodeinit.diagram.plan.canvas import Box, Canvas, number
 from nodeinit.diagram.plan.cells import Cells, count, device
 from nodeinit.diagram.plan.hosts import Hosts
 from nodeinit.diagram.plan.sections import Section, sections
-from nodeinit.diagram.plan.style import ROOT, SIZES, sheet
+from nodeinit.diagram.plan.style import ROOT, sheet
 from nodeinit.diagram.plan.text import fitted, shown, wrapped
 from nodeinit.diagram.plan.tips import Tips
 from nodeinit.diagram.plan.words import head, outcome, refusals, several
+from nodeinit.diagram.sheets import SIZES
 from nodeinit.placement.planned import Planned
 from nodeinit.placement.topology import amount
 

@@ -8,9 +8,10 @@ import attrs
 
 from nodeinit.diagram.plan.canvas import Box, Canvas, number
 from nodeinit.diagram.plan.cells import Cell, Piece, Slot
-from nodeinit.diagram.plan.style import SIZES, hue
+from nodeinit.diagram.plan.style import hue
 from nodeinit.diagram.plan.text import fitted, width
 from nodeinit.diagram.plan.tips import Tips
+from nodeinit.diagram.sheets import SIZES
 from nodeinit.placement.topology import UNIT, Host
 
 MOST_PILLS = 24

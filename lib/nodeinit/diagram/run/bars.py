@@ -8,12 +8,12 @@ import attrs
 
 from nodeinit.amounts import seconds
 from nodeinit.diagram.plan.canvas import Box, Canvas, number
-from nodeinit.diagram.plan.style import SIZES
 from nodeinit.diagram.plan.text import width
 from nodeinit.diagram.run.merging import gathered, merged
 from nodeinit.diagram.run.scale import Scale
 from nodeinit.diagram.run.spans import Mark, Span
 from nodeinit.diagram.run.style import KINDS
+from nodeinit.diagram.sheets import SIZES
 
 BAR, THIN = 22.0, 7.0
 """How high a bar is, in pixels, and one of what hosts hold in common."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Set
 
 from nodeinit.diagram.plan.canvas import Box, Canvas, number
-from nodeinit.diagram.plan.style import SIZES
 from nodeinit.diagram.plan.text import width
 from nodeinit.diagram.run.bars import THIN, cross
+from nodeinit.diagram.sheets import SIZES
 
 _SIGNS = {
     "curve": "bytes that were there",

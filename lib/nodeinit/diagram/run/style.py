@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nodeinit.diagram.plan.style import BOLD, FONT, SIZES
+from nodeinit.diagram import sheets
 
 ROOT = "nodeinit-run"
 """The class of a picture as a whole."""
@@ -36,23 +36,12 @@ PAGE = {
 
 
 def sheet() -> str:
-    """The style sheet. All of it holds within a picture only, so that one can be inlined."""
-    font = [("text", f"font-family:{FONT};white-space:pre")]
-    for kind, size in SIZES.items():
-        weight = ";font-weight:600" if kind in BOLD else ""
-        font.append((f".{kind}", f"font-size:{size:g}px{weight}"))
-    font += [("path", "fill:none"), (".curve,.done", "stroke:none;fill-opacity:.28")]
-    font += [(".open rect", "stroke-dasharray:4 3"), (".cut", "stroke-width:1.5")]
-    font += [(".cross", "stroke-width:1.2;stroke-opacity:.75"), (".cut-gap", "stroke:none")]
-    font += [(".outside", "paint-order:stroke;stroke-width:3;stroke-linejoin:round")]
-    light = [_rule(*rule) for rule in (*font, *_rules(0))]
-    dark = [_rule(*rule) for rule in _rules(1)]
-    return "\n".join([*light, "@media (prefers-color-scheme:dark){", *dark, "}"])
-
-
-def _rule(selectors: str, body: str) -> str:
-    scoped = ",".join(f".{ROOT} {selector}" for selector in selectors.split(","))
-    return f"{scoped}{{{body}}}"
+    """The style sheet."""
+    lines = [("path", "fill:none"), (".curve,.done", "stroke:none;fill-opacity:.28")]
+    lines += [(".open rect", "stroke-dasharray:4 3"), (".cut", "stroke-width:1.5")]
+    lines += [(".cross", "stroke-width:1.2;stroke-opacity:.75"), (".cut-gap", "stroke:none")]
+    lines += [(".outside", "paint-order:stroke;stroke-width:3;stroke-linejoin:round")]
+    return sheets.sheet(ROOT, lines, _rules(0), _rules(1))
 
 
 def _rules(theme: int) -> Iterator[tuple[str, str]]:

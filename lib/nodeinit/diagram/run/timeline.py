@@ -7,7 +7,6 @@ from xml.sax.saxutils import escape
 
 from nodeinit.amounts import moment, seconds, times
 from nodeinit.diagram.plan.canvas import Box, Canvas, number
-from nodeinit.diagram.plan.style import SIZES
 from nodeinit.diagram.plan.text import fitted, shown, width
 from nodeinit.diagram.run.bars import BAR, THIN, Bars
 from nodeinit.diagram.run.lanes import Lane, lanes_of
@@ -16,6 +15,7 @@ from nodeinit.diagram.run.record import RunRecord
 from nodeinit.diagram.run.scale import Scale
 from nodeinit.diagram.run.spans import Span, hooks, marks, stays
 from nodeinit.diagram.run.style import ROOT, sheet
+from nodeinit.diagram.sheets import SIZES
 
 WIDTH = 1100.0
 """The pixels that a timeline is wide, unless said otherwise."""

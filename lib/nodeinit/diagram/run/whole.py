@@ -6,7 +6,6 @@ import re
 from xml.sax.saxutils import escape
 
 from nodeinit.diagram.plan.canvas import number
-from nodeinit.diagram.plan.style import FONT, SIZES
 from nodeinit.diagram.plan.text import fitted, shown, wrapped
 from nodeinit.diagram.run.headline import headline
 from nodeinit.diagram.run.over import machine_of_run
@@ -14,6 +13,7 @@ from nodeinit.diagram.run.placed import placement_svg
 from nodeinit.diagram.run.record import RunRecord
 from nodeinit.diagram.run.style import PAGE
 from nodeinit.diagram.run.timeline import timeline_svg
+from nodeinit.diagram.sheets import FONT, SIZES
 
 _NAMESPACE = "http://www.w3.org/2000/svg"
 _MARGIN, _LINE, _MOST = 24.0, 24.0, 1500.0
