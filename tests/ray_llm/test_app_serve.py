@@ -26,7 +26,7 @@ from nodeinit.config import LLMConfig
 from nodeinit.download.tiny_model import make_tiny_model
 from nodeinit.errors import NoCapacityError
 from nodeinit.placement.labels import NODE_ID
-from nodeinit.ray import RayCluster, records
+from nodeinit.ray import RayCluster, group_notes, owners, records
 from nodeinit.ray.llm import deployed, replacing
 from nodeinit.ray.llm.live import prepared_live
 from tests.cli.real import Program, wait_until
@@ -140,10 +140,26 @@ def test_planned_brought_served_and_gone(
         assert f"-> {host.name}" in planned
         assert answer["fetched"] == 0, "the replica moves no byte"
         assert answer["path"].startswith(str(tmp_path / "store"))
+        killed("m-gone-1")
         program.interrupt(run)
         out, err = run.communicate(timeout=60)
     assert run.returncode == 0, err
     assert "deleting app" in out
+    assert group_notes.all_notes("m-gone-1") == [], "what killed replicas left is cleared away"
+
+
+def killed(group: str) -> None:
+    """A replica notes a group that it is about to make, and is killed."""
+    replica = ray.remote(num_cpus=0)(Notes).remote()
+    ray.get(replica.leave.remote(group))
+    ray.kill(replica)
+    (note,) = group_notes.all_notes(group)
+    assert wait_until(lambda: owners.gone([note.owner]), PATIENCE)
+
+
+class Notes:
+    def leave(self, group: str) -> bool:
+        return group_notes.leave(group)
 
 
 @pytest.mark.slow
